@@ -1,0 +1,1 @@
+"""`mailbot demo`: the real daemon, a little town of mail around it, and its own audit."""
