@@ -80,8 +80,10 @@ def judge(stage: Stage, reply: Reply) -> Outcome:
     family = reply.code // 100
     if reply.code == 421:
         # RFC 5321 §3.8: the server is closing the channel; this says nothing about the message.
-        return Outcome.DEFERRED if stage in (Stage.RCPT, Stage.DATA, Stage.DOT) else (
-            Outcome.RELAY_TROUBLE
+        return (
+            Outcome.DEFERRED
+            if stage in (Stage.RCPT, Stage.DATA, Stage.DOT)
+            else (Outcome.RELAY_TROUBLE)
         )
     if stage in (Stage.CONNECT, Stage.AUTH, Stage.MAIL):
         return Outcome.RELAY_TROUBLE

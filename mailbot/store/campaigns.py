@@ -1,0 +1,331 @@
+"""Campaigns: one template, one audience, one time. Expanded into the outbox when they are due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, or_, select, update
+
+from mailbot.core.address import Address
+from mailbot.core.consent import Reason
+from mailbot.core.eligibility import MessageKind
+from mailbot.core.errors import NotFoundError, RefusedError
+from mailbot.core.outbox_states import CLAIMABLE, FINAL, State, sources_of
+from mailbot.core.person import Person
+from mailbot.store.columns import DatabaseTime, insert_unless_there
+from mailbot.store.engine import now
+from mailbot.store.outbox import PRIORITY, new_message_id
+from mailbot.store.tables import (
+    CampaignState,
+    audience_members,
+    campaigns,
+    outbox,
+    suppressions,
+)
+
+# Which states each command starts from.
+_SCHEDULABLE = (CampaignState.DRAFT, CampaignState.SCHEDULED)
+_PAUSABLE = (CampaignState.SCHEDULED, CampaignState.SENDING)
+_CANCELLABLE = (
+    CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.SENDING, CampaignState.PAUSED,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """One campaign as it stands."""
+
+    id: int
+    name: str
+    state: CampaignState
+    subject: str
+    text_source: str
+    html_source: str | None
+    created_at: datetime
+    send_at: datetime | None
+    expanded_through: int
+    because: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One line of an audience."""
+
+    line: int
+    address: Address
+    person: Person
+    fields: Mapping[str, object]
+
+
+def create(
+    conn: Connection, *, name: str, subject: str, text_source: str, html_source: str | None
+) -> int:
+    """A new draft; returns its id. Raises RefusedError where the name is taken."""
+    fresh = {
+        "name": name, "state": CampaignState.DRAFT, "subject": subject,
+        "text_source": text_source, "html_source": html_source, "created_at": now(conn),
+    }  # fmt: skip
+    if insert_unless_there(conn, campaigns, fresh) == 0:
+        raise RefusedError(
+            f"a campaign named “{name}” is already there",
+            next_step="Give this one another name; mailbot campaign status lists them.",
+        )
+    return get(conn, name).id
+
+
+def add_members(conn: Connection, campaign_id: int, members: Sequence[Member]) -> int:
+    """Add audience lines; a person who is already in it is left out. Returns how many are new."""
+    return insert_unless_there(conn, audience_members, [
+        {
+            "campaign_id": campaign_id, "line": member.line, "address": member.address.text,
+            "person_hash": member.person.person_hash,
+            "untagged_hash": member.person.untagged_hash, "fields": dict(member.fields),
+        }
+        for member in members
+    ])  # fmt: skip
+
+
+def get(conn: Connection, name: str) -> Campaign:
+    """The campaign of that name. Raises NotFoundError."""
+    row = conn.execute(select(campaigns).where(campaigns.c.name == name)).first()
+    if row is None:
+        raise NotFoundError(
+            f"no campaign is named “{name}”", next_step="mailbot campaign status lists them."
+        )
+    return _campaign(row)
+
+
+def by_id(conn: Connection, campaign_id: int) -> Campaign:
+    """The campaign of that id."""
+    return _campaign(conn.execute(select(campaigns).where(campaigns.c.id == campaign_id)).one())
+
+
+def every(conn: Connection) -> list[Campaign]:
+    """All campaigns, newest first."""
+    return [
+        _campaign(row) for row in conn.execute(select(campaigns).order_by(campaigns.c.id.desc()))
+    ]
+
+
+def _campaign(row: Any) -> Campaign:
+    return Campaign(
+        row.id, row.name, CampaignState(row.state), row.subject, row.text_source,
+        row.html_source, row.created_at, row.send_at, row.expanded_through, row.because,
+    )  # fmt: skip
+
+
+def schedule(conn: Connection, name: str, send_at: datetime) -> Campaign:
+    """Set the sending time. Raises RefusedError once it is under way."""
+    return _move(conn, name, _SCHEDULABLE, CampaignState.SCHEDULED, send_at=send_at, because=None)
+
+
+def pause(conn: Connection, name: str, because: str) -> Campaign:
+    """Stop sending; rows claimed and not begun go back to the queue."""
+    campaign = _move(conn, name, _PAUSABLE, CampaignState.PAUSED, because=because)
+    conn.execute(
+        update(outbox)
+        .where(outbox.c.campaign_id == campaign.id, outbox.c.state == State.CLAIMED)
+        .values(state=State.QUEUED, claimed_by=None, lease_until=None)
+    )
+    return campaign
+
+
+def resume(conn: Connection, name: str) -> Campaign:
+    """Go on where it was: as scheduled before its time, else sending."""
+    campaign = get(conn, name)
+    is_early = campaign.send_at is not None and campaign.send_at > now(conn)
+    target = CampaignState.SCHEDULED if is_early else CampaignState.SENDING
+    return _move(conn, name, (CampaignState.PAUSED,), target, because=None)
+
+
+def cancel(conn: Connection, name: str, because: str) -> Campaign:
+    """End it for good: what waits is cancelled, what was sent stays sent."""
+    campaign = _move(conn, name, _CANCELLABLE, CampaignState.CANCELLED, because=because)
+    waiting = sources_of(State.CANCELLED) - {State.SENDING, State.UNCERTAIN}
+    conn.execute(
+        update(outbox)
+        .where(outbox.c.campaign_id == campaign.id, outbox.c.state.in_(sorted(waiting)))
+        .values(
+            state=State.CANCELLED, claimed_by=None, lease_until=None, finished_at=DatabaseTime()
+        )
+    )
+    return campaign
+
+
+def _move(
+    conn: Connection,
+    name: str,
+    allowed: Iterable[CampaignState],
+    target: CampaignState,
+    **columns: object,
+) -> Campaign:
+    """Change the state by compare-and-set, so that of two people only one starts a campaign."""
+    moved = conn.execute(
+        update(campaigns)
+        .where(campaigns.c.name == name, campaigns.c.state.in_(sorted(allowed)))
+        .values(state=target, **columns)
+    )
+    campaign = get(conn, name)
+    if moved.rowcount == 0:
+        raise RefusedError(f"the campaign “{name}” is {campaign.state} and cannot become {target}")
+    return campaign
+
+
+def start_due(conn: Connection) -> list[Campaign]:
+    """Move the scheduled campaigns whose time has come to `sending`; returns them."""
+    rows = conn.execute(
+        update(campaigns)
+        .where(campaigns.c.state == CampaignState.SCHEDULED, campaigns.c.send_at <= DatabaseTime())
+        .values(state=CampaignState.SENDING)
+        .returning(campaigns.c.name)
+    )
+    return [get(conn, name) for name in sorted(rows.scalars())]
+
+
+def unexpanded(conn: Connection) -> list[int]:
+    """The ids of campaigns under way whose audience is not yet all in the outbox."""
+    last_line = (
+        select(func.max(audience_members.c.line))
+        .where(audience_members.c.campaign_id == campaigns.c.id)
+        .scalar_subquery()
+    )
+    rows = conn.execute(
+        select(campaigns.c.id).where(
+            campaigns.c.state == CampaignState.SENDING, campaigns.c.expanded_through < last_line
+        )
+    )
+    return list(rows.scalars())
+
+
+def expand(conn: Connection, campaign_id: int, *, our_domain: str, limit: int) -> int:
+    """Put the next `limit` audience lines into the outbox; returns how many lines were taken.
+
+    Resumable: the line reached is stored in the same transaction, and a person who is already
+    queued for this campaign is not queued twice.
+    """
+    through: int = conn.execute(
+        select(campaigns.c.expanded_through).where(campaigns.c.id == campaign_id).with_for_update()
+    ).scalar_one()
+    members = conn.execute(
+        select(audience_members)
+        .where(audience_members.c.campaign_id == campaign_id, audience_members.c.line > through)
+        .order_by(audience_members.c.line)
+        .limit(limit)
+    ).all()
+    if not members:
+        return 0
+    at = now(conn)
+    rows = [
+        {
+            "kind": MessageKind.CAMPAIGN, "campaign_id": campaign_id,
+            "address": member.address, "person_hash": member.person_hash,
+            "untagged_hash": member.untagged_hash, "fields": member.fields,
+            "priority": PRIORITY[MessageKind.CAMPAIGN], "state": State.QUEUED,
+            "not_before": at, "created_at": at, "message_id": new_message_id(our_domain),
+        }
+        for member in members
+        if member.address is not None  # erased since
+    ]  # fmt: skip
+    insert_unless_there(conn, outbox, rows)
+    conn.execute(
+        update(campaigns)
+        .where(campaigns.c.id == campaign_id)
+        .values(expanded_through=members[-1].line)
+    )
+    return len(members)
+
+
+def finish_sent(conn: Connection) -> list[Campaign]:
+    """Move the campaigns to `done` that have no row left to send; returns them.
+
+    Uncertain rows wait for a person and do not hold a campaign open.
+    """
+    open_states = sorted(set(State) - FINAL - {State.SENT, State.UNCERTAIN})
+    has_open_row = (
+        select(outbox.c.id)
+        .where(outbox.c.campaign_id == campaigns.c.id, outbox.c.state.in_(open_states))
+        .exists()
+    )
+    last_line = (
+        select(func.coalesce(func.max(audience_members.c.line), 0))
+        .where(audience_members.c.campaign_id == campaigns.c.id)
+        .scalar_subquery()
+    )
+    rows = conn.execute(
+        update(campaigns)
+        .where(
+            campaigns.c.state == CampaignState.SENDING,
+            campaigns.c.expanded_through >= last_line,
+            ~has_open_row,
+        )
+        .values(state=CampaignState.DONE)
+        .returning(campaigns.c.name)
+    )
+    return [get(conn, name) for name in sorted(rows.scalars())]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A campaign in numbers: never a person."""
+
+    audience: int
+    by_state: Mapping[State, int]
+    withheld: Mapping[Reason, int]
+
+    @property
+    def waiting(self) -> int:
+        """Rows that will still be tried."""
+        return sum(self.by_state.get(state, 0) for state in CLAIMABLE)
+
+
+def progress(conn: Connection, campaign_id: int) -> Progress:
+    """How far a campaign is, by state and by reason of withholding."""
+    audience = conn.execute(
+        select(func.count()).where(audience_members.c.campaign_id == campaign_id)
+    ).scalar_one()
+    states = conn.execute(
+        select(outbox.c.state, func.count())
+        .where(outbox.c.campaign_id == campaign_id)
+        .group_by(outbox.c.state)
+    )
+    withheld = conn.execute(
+        select(outbox.c.withheld_reason, func.count())
+        .where(outbox.c.campaign_id == campaign_id, outbox.c.state == State.WITHHELD)
+        .group_by(outbox.c.withheld_reason)
+    )
+    return Progress(
+        audience,
+        {State(state): count for state, count in states},
+        {Reason(reason): count for reason, count in withheld},
+    )
+
+
+def reach(conn: Connection, campaign_id: int) -> tuple[int, dict[Reason, int]]:
+    """Before anyone presses send: how many of the audience are free, and the others by reason.
+
+    A person with several reasons counts under each of them.
+    """
+    listed = audience_members.join(
+        suppressions,
+        or_(
+            suppressions.c.person_hash == audience_members.c.person_hash,
+            suppressions.c.untagged_hash == audience_members.c.untagged_hash,
+        ),
+    )
+    of_campaign = audience_members.c.campaign_id == campaign_id
+    by_reason = conn.execute(
+        select(suppressions.c.reason, func.count(func.distinct(audience_members.c.line)))
+        .select_from(listed)
+        .where(of_campaign)
+        .group_by(suppressions.c.reason)
+    )
+    excluded: int = conn.execute(
+        select(func.count(func.distinct(audience_members.c.line)))
+        .select_from(listed)
+        .where(of_campaign)
+    ).scalar_one()
+    audience: int = conn.execute(select(func.count()).where(of_campaign)).scalar_one()
+    return audience - excluded, {Reason(reason): count for reason, count in by_reason}

@@ -1,0 +1,82 @@
+"""What SQLite and PostgreSQL say differently: times, the database's clock, insert-unless-there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Float, Integer, Table, literal
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+# SQLite makes a key out of INTEGER only; PostgreSQL wants 64 bits.
+BigKey = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC datetimes in Python; timestamptz on PostgreSQL, UTC text on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without zone was to be stored: {value!r}")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+class DatabaseTime(FunctionElement[datetime]):
+    """The database's clock, `seconds` from now. Leases and order go by it, not by a host's.
+
+    On PostgreSQL it is the moment of the statement's execution, not of the transaction's start.
+    """
+
+    inherit_cache = True
+    type = UtcDateTime()
+
+    def __init__(self, seconds: float = 0) -> None:
+        super().__init__(literal(float(seconds), Float()))
+
+
+@compiles(DatabaseTime, "sqlite")
+def _sqlite_time(element: DatabaseTime, compiler: SQLCompiler, **kw: Any) -> str:
+    # strftime has milliseconds; the zeros make it the text that DateTime stores and sorts.
+    seconds = compiler.process(element.clauses, **kw)
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', ({seconds}) || ' seconds') || '000')"
+
+
+@compiles(DatabaseTime, "postgresql")
+def _postgresql_time(element: DatabaseTime, compiler: SQLCompiler, **kw: Any) -> str:
+    seconds = compiler.process(element.clauses, **kw)
+    return f"(clock_timestamp() + make_interval(secs => ({seconds})))"
+
+
+def insert_unless_there(
+    conn: Connection, table: Table, rows: Mapping[str, object] | Sequence[Mapping[str, object]]
+) -> int:
+    """INSERT … ON CONFLICT DO NOTHING; returns how many rows were new."""
+    many = [rows] if isinstance(rows, Mapping) else list(rows)
+    if not many:
+        return 0
+    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).on_conflict_do_nothing()
+    if len(many) == 1:
+        return conn.execute(statement.values(many[0])).rowcount
+    # One multi-row statement: executemany leaves rowcount undefined.
+    size = 30_000 // len(table.columns)  # SQLite takes 32,766 parameters a statement
+    return sum(
+        conn.execute(statement.values(many[start : start + size])).rowcount
+        for start in range(0, len(many), size)
+    )

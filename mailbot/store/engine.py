@@ -1,0 +1,273 @@
+"""The door to the database: a fresh snapshot to read, a durable transaction to write.
+
+SQLite gets WAL, `synchronous=FULL` and `BEGIN IMMEDIATE`: pysqlite's own transactions lose updates
+silently, and busy_timeout does not cover a read that turns into a write. Within one process the
+writers queue at a lock instead of at SQLite's busy handler. PostgreSQL runs the same functions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from mailbot.core.errors import StoreError, StoreUnavailable
+from mailbot.store.columns import DatabaseTime
+
+T = TypeVar("T")
+_BUSY_TIMEOUT_MS = 30_000
+_LARGEST_GROUP = 256
+_READERS = 8
+
+
+class Database:
+    """One database, shared by the threads and the event loop of a process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        self.where = engine.url.render_as_string(hide_password=True)
+        self._writing = threading.Lock()  # SQLite's one writer
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
+        self._committer = _GroupCommitter(self)
+
+    @classmethod
+    def open(cls, url: str) -> Database:
+        """Connect to `url`; the schema is not looked at (see schema.check).
+
+        Raises StoreUnavailable with the reason in plain words.
+        """
+        try:
+            parsed = make_url(url)
+            is_sqlite = parsed.get_backend_name() == "sqlite"
+            if is_sqlite and parsed.database in (None, "", ":memory:"):
+                raise StoreUnavailable(
+                    "the list cannot live in memory", where=url, next_step="Name a file."
+                )
+            engine = create_engine(
+                parsed, pool_size=_READERS + 2, max_overflow=8, pool_pre_ping=not is_sqlite
+            )
+        except (ArgumentError, ModuleNotFoundError, SQLAlchemyError) as error:
+            raise StoreUnavailable(
+                f"this database URL cannot be used ({error})",
+                where="store.url",
+                next_step="Write sqlite:////path/mailbot.db or postgresql+psycopg://user@host/db.",
+            ) from error
+        if is_sqlite:
+            _prepare_sqlite(engine)
+        database = cls(engine)
+        try:
+            with database.read():
+                pass
+        except StoreUnavailable:
+            database.close()
+            raise
+        return database
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A fresh snapshot. Nothing that is written in it stays."""
+        with explained(self.where), self.engine.connect() as conn:
+            yield conn
+            conn.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction, durable when the block ends, rolled back when it raises."""
+        with explained(self.where), self._one_writer(), self.engine.connect() as conn:
+            with conn.execution_options(mailbot_writes=True).begin():
+                yield conn
+
+    async def commit(self, function: Callable[[Connection], T]) -> T:
+        """Run `function` in a write transaction and return its result after the COMMIT.
+
+        Calls that wait at the same time share one transaction (group commit). When one of a group
+        raises, the others are run again alone: `function` must do nothing but talk to `conn`.
+        """
+        return await asyncio.wrap_future(self._committer.submit(function))
+
+    async def look(self, function: Callable[[Connection], T]) -> T:
+        """Run `function` in a fresh snapshot of its own, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._readers, self._look_now, function
+        )
+
+    def _look_now(self, function: Callable[[Connection], T]) -> T:
+        with self.read() as conn:
+            return function(conn)
+
+    @contextmanager
+    def _one_writer(self) -> Iterator[None]:
+        if not self.is_sqlite:
+            yield
+            return
+        with self._writing:
+            yield
+
+    def close(self) -> None:
+        """Let waiting commits finish, then drop every connection."""
+        self._committer.close()
+        self._readers.shutdown(wait=True)
+        self.engine.dispose()
+
+
+class _GroupCommitter:
+    """One thread that runs the waiting writes together in one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: queue.SimpleQueue[tuple[Callable[[Connection], Any], Future[Any]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._thread = threading.Thread(target=self._work, name="store-write", daemon=True)
+        self._is_closed = False
+        self._starting = threading.Lock()
+
+    def submit(self, function: Callable[[Connection], T]) -> Future[T]:
+        future: Future[T] = Future()
+        with self._starting:
+            if self._is_closed:
+                raise StoreUnavailable("the database was closed", where=self._database.where)
+            if not self._thread.ident:
+                self._thread.start()
+            self._waiting.put((function, future))
+        return future
+
+    def close(self) -> None:
+        with self._starting:
+            self._is_closed = True
+            if not self._thread.ident:
+                return
+            self._waiting.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            group = [first]
+            is_last = False
+            while len(group) < _LARGEST_GROUP:
+                try:
+                    entry = self._waiting.get_nowait()
+                except queue.Empty:
+                    break
+                if entry is None:
+                    is_last = True
+                    break
+                group.append(entry)
+            self._run(group)
+            if is_last:
+                return
+
+    def _run(self, group: list[tuple[Callable[[Connection], Any], Future[Any]]]) -> None:
+        # A caller that was cancelled while it waited wants nothing done any more.
+        group = [(work, future) for work, future in group if future.set_running_or_notify_cancel()]
+        if not group:
+            return
+        try:
+            with self._database.write() as conn:
+                results = [function(conn) for function, _ in group]
+        except BaseException as error:
+            if len(group) == 1:
+                group[0][1].set_exception(error)
+                return
+            for function, future in group:
+                self._run_alone(function, future)
+            return
+        for (_, future), result in zip(group, results, strict=True):
+            future.set_result(result)
+
+    def _run_alone(self, function: Callable[[Connection], Any], future: Future[Any]) -> None:
+        try:
+            with self._database.write() as conn:
+                result = function(conn)
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+
+def now(conn: Connection) -> datetime:
+    """The database's clock, in UTC."""
+    return conn.execute(select(DatabaseTime())).scalar_one()
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in (
+            f"busy_timeout = {_BUSY_TIMEOUT_MS}",
+            "journal_mode = WAL",
+            "synchronous = FULL",  # a ledger entry that was answered survives a power cut
+            "foreign_keys = ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(conn: Connection) -> None:
+        writes = conn.get_execution_options().get("mailbot_writes", False)
+        conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Turn what the driver raises into StoreUnavailable or StoreError, in plain words."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _explanation(error, where) from error
+    except SQLAlchemyError as error:
+        raise StoreError(f"the database call failed ({error})", where=where) from error
+
+
+# What SQLite and PostgreSQL say, in words that tell an admin what to do.
+_WORDS = (
+    ("unable to open database file", "the database file cannot be opened.",
+     "Create its directory and give mailbot's user the right to write there."),
+    ("readonly", "the database is read-only.", "Give mailbot's user the right to write to it."),
+    ("file is not a database", "this file is not a SQLite database.",
+     "Restore it from a backup; mailbot touches nothing."),
+    ("malformed", "the database file is damaged.",
+     "Stop mailbot and restore it from a backup; mailbot touches nothing."),
+    ("disk is full", "the disk is full; nothing was written.", "Make room; mailbot goes on."),
+    ("disk i/o error", "the disk failed to write; nothing was written.",
+     "Look at the disk (full? failing?); mailbot goes on as soon as it can write."),
+    ("database is locked", "another program keeps the database locked.",
+     "End it, or wait; mailbot tries again."),
+    ("no such table", "the database has no mailbot schema yet.", "Run: mailbot db upgrade"),
+    ("does not exist", "the database or its schema is not there.",
+     "Create it and run: mailbot db upgrade"),
+    ("password authentication failed", "the database refused our password.",
+     "Correct store.url."),
+    ("connection refused", "nobody answers there.", "Start the database server."),
+)  # fmt: skip
+
+
+def _explanation(error: DBAPIError, where: str) -> StoreError:
+    said = str(error.orig).strip() if error.orig else str(error)
+    for mark, what, next_step in _WORDS:
+        if mark in said.lower():
+            return StoreUnavailable(f"{what} (It said: {said})", where=where, next_step=next_step)
+    is_unavailable = error.connection_invalidated or type(error).__name__ in (
+        "OperationalError", "InterfaceError",
+    )  # fmt: skip
+    kind = StoreUnavailable if is_unavailable else StoreError
+    return kind(f"the database said: {said}", where=where)
+
+
+def make_private(url: str) -> None:
+    """Create a SQLite file's directory, readable by its owner alone, if it is not there yet."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        with suppress(FileExistsError):
+            Path(parsed.database).parent.mkdir(mode=0o700, parents=True)

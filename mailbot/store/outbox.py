@@ -1,0 +1,376 @@
+"""The outbox: rows are queued here, claimed under a lease, and given back.
+
+What happens between claim and outcome stands in deliveries.py. Every UPDATE repeats the old
+states of core.outbox_states in its WHERE, so a row that moved meanwhile is left alone.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+
+from mailbot.core.address import Address
+from mailbot.core.eligibility import MessageKind
+from mailbot.core.outbox_states import CLAIMABLE, State, sources_of
+from mailbot.core.person import Person
+from mailbot.store.columns import DatabaseTime, insert_unless_there
+from mailbot.store.consent import head_sequence, is_person
+from mailbot.store.engine import now
+from mailbot.store.tables import CampaignState, campaigns, outbox
+
+# Order status goes ahead of every campaign; an acknowledgement is an answer, and waits for nobody.
+PRIORITY = {
+    MessageKind.ORDER_STATUS: 0,
+    MessageKind.ACKNOWLEDGEMENT: 1,
+    MessageKind.CAMPAIGN: 2,
+}
+MOST_RESENDS = 3  # of an uncertain order status, under one Message-ID
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRow:
+    """One claimed row with what is needed to compose it."""
+
+    id: int
+    kind: MessageKind
+    campaign_id: int | None
+    type: str | None
+    address: str | None
+    person: Person
+    fields: Mapping[str, Any]
+    message_id: str
+    attempts: int
+    created_at: datetime
+
+
+def new_message_id(domain: str) -> str:
+    """A Message-ID nobody can guess: a delivery report that names it has seen our mail."""
+    return f"<{secrets.token_hex(16)}@{domain}>"
+
+
+def enqueue_order_status(
+    conn: Connection,
+    *,
+    message_type: str,
+    address: Address,
+    person: Person,
+    fields: Mapping[str, object],
+    idempotency_key: str,
+    our_domain: str,
+) -> bool:
+    """Queue one order-status message; False where this idempotency key was handed over before."""
+    return _enqueue(
+        conn,
+        kind=MessageKind.ORDER_STATUS,
+        type=message_type,
+        address=address,
+        person=person,
+        fields=fields,
+        idempotency_key=idempotency_key,
+        our_domain=our_domain,
+    )
+
+
+def enqueue_acknowledgement(
+    conn: Connection,
+    *,
+    address: Address,
+    person: Person,
+    fields: Mapping[str, object],
+    every_days: int,
+    our_domain: str,
+) -> bool:
+    """Queue "you get no more offers", once an address in `every_days`; False where it was told."""
+    told = conn.execute(
+        select(outbox.c.id).where(
+            outbox.c.kind == MessageKind.ACKNOWLEDGEMENT,
+            outbox.c.person_hash == person.person_hash,
+            outbox.c.created_at > DatabaseTime(-86_400 * every_days),
+        ).limit(1)
+    ).first()  # fmt: skip
+    if told:
+        return False
+    return _enqueue(
+        conn,
+        kind=MessageKind.ACKNOWLEDGEMENT,
+        type=None,
+        address=address,
+        person=person,
+        fields=fields,
+        idempotency_key=None,
+        our_domain=our_domain,
+    )
+
+
+def _enqueue(
+    conn: Connection,
+    *,
+    kind: MessageKind,
+    type: str | None,
+    address: Address,
+    person: Person,
+    fields: Mapping[str, object],
+    idempotency_key: str | None,
+    our_domain: str,
+) -> bool:
+    at = now(conn)
+    row = {
+        "kind": kind,
+        "type": type,
+        "idempotency_key": idempotency_key,
+        "address": address.text,
+        "person_hash": person.person_hash,
+        "untagged_hash": person.untagged_hash,
+        "fields": dict(fields),
+        "priority": PRIORITY[kind],
+        "state": State.QUEUED,
+        "not_before": at,
+        "created_at": at,
+        "message_id": new_message_id(our_domain),
+    }
+    return insert_unless_there(conn, outbox, row) == 1
+
+
+def claim(
+    conn: Connection, *, claimed_by: str, lease_seconds: float, limit: int, with_campaigns: bool
+) -> list[ClaimedRow]:
+    """Take up to `limit` due rows under a lease, order status first.
+
+    Without `with_campaigns`, or while marketing is stopped, only order status and
+    acknowledgements. Several daemons never get the same row (SKIP LOCKED on PostgreSQL, one
+    writer on SQLite).
+    """
+    due = and_(outbox.c.state.in_(sorted(CLAIMABLE)), outbox.c.not_before <= DatabaseTime())
+    claimed = _claim_where(
+        conn, and_(due, outbox.c.campaign_id.is_(None)),
+        claimed_by=claimed_by, lease_seconds=lease_seconds, limit=limit,
+    )  # fmt: skip
+    if not with_campaigns:
+        return claimed
+    sending = select(campaigns.c.id).where(campaigns.c.state == CampaignState.SENDING)
+    for campaign_id in conn.execute(sending.order_by(campaigns.c.send_at)).scalars().all():
+        if len(claimed) >= limit:
+            break
+        claimed += _claim_where(
+            conn, and_(due, outbox.c.campaign_id == campaign_id),
+            claimed_by=claimed_by, lease_seconds=lease_seconds, limit=limit - len(claimed),
+        )  # fmt: skip
+    return claimed
+
+
+def _claim_where(
+    conn: Connection,
+    condition: ColumnElement[bool],
+    *,
+    claimed_by: str,
+    lease_seconds: float,
+    limit: int,
+) -> list[ClaimedRow]:
+    chosen = (
+        select(outbox.c.id)
+        .where(condition)
+        .order_by(outbox.c.priority, outbox.c.not_before, outbox.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = conn.execute(
+        update(outbox)
+        .where(outbox.c.id.in_(chosen))
+        .values(
+            state=State.CLAIMED, claimed_by=claimed_by, lease_until=DatabaseTime(lease_seconds)
+        )
+        .returning(
+            outbox.c.id, outbox.c.kind, outbox.c.campaign_id, outbox.c.type, outbox.c.address,
+            outbox.c.person_hash, outbox.c.untagged_hash, outbox.c.fields, outbox.c.message_id,
+            outbox.c.attempts, outbox.c.created_at, outbox.c.priority,
+        )
+    ).all()  # fmt: skip
+    claimed = [
+        (row.priority, row.id, ClaimedRow(
+            row.id, MessageKind(row.kind), row.campaign_id, row.type, row.address,
+            Person(row.person_hash, row.untagged_hash), row.fields, row.message_id,
+            row.attempts, row.created_at,
+        ))
+        for row in rows
+    ]  # fmt: skip
+    return [row for _, _, row in sorted(claimed, key=lambda entry: entry[:2])]
+
+
+def extend_leases(conn: Connection, *, claimed_by: str, lease_seconds: float) -> int:
+    """The heartbeat: move the leases of every row this daemon holds; returns how many."""
+    return conn.execute(
+        update(outbox)
+        .where(
+            outbox.c.claimed_by == claimed_by,
+            outbox.c.state.in_([State.CLAIMED, State.SENDING]),
+            outbox.c.lease_until > DatabaseTime(),
+        )
+        .values(lease_until=DatabaseTime(lease_seconds))
+    ).rowcount
+
+
+def give_back(conn: Connection, ids: Sequence[int], *, claimed_by: str) -> int:
+    """Put claimed rows that were not begun back into the queue; returns how many."""
+    return conn.execute(
+        update(outbox)
+        .where(
+            outbox.c.id.in_(ids),
+            outbox.c.state == State.CLAIMED,
+            outbox.c.claimed_by == claimed_by,
+        )
+        .values(state=State.QUEUED, claimed_by=None, lease_until=None)
+    ).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What the sweep of expired leases found, as row ids."""
+
+    queued: tuple[int, ...]  # nothing was said to the relay
+    uncertain: tuple[int, ...]  # MAIL FROM may have gone out
+    resent: tuple[int, ...]  # order status, queued again under the same Message-ID
+
+
+def recover_expired(conn: Connection) -> Recovered:
+    """Take over what daemons left behind whose leases ran out.
+
+    A claimed row goes back to the queue. A row in `sending` is uncertain: order status is queued
+    again (RFC 5322 §3.6.4: one Message-ID, so that a reader can drop the twin), at most
+    MOST_RESENDS times; marketing and acknowledgements wait for a person.
+    """
+    is_over = outbox.c.lease_until <= DatabaseTime()
+    queued = _leave(conn, State.CLAIMED, is_over, State.QUEUED)
+    uncertain = _leave(conn, State.SENDING, is_over, State.UNCERTAIN)
+    return Recovered(queued, uncertain, resend_uncertain(conn))
+
+
+def _leave(
+    conn: Connection, old: State, condition: ColumnElement[bool], new: State
+) -> tuple[int, ...]:
+    finished = {"finished_at": DatabaseTime()} if new is State.UNCERTAIN else {}
+    rows = conn.execute(
+        update(outbox)
+        .where(outbox.c.state == old, condition)
+        .values(state=new, claimed_by=None, lease_until=None, **finished)
+        .returning(outbox.c.id)
+    )
+    return tuple(sorted(rows.scalars()))
+
+
+def resend_uncertain(conn: Connection) -> tuple[int, ...]:
+    """Queue uncertain order status again, at most MOST_RESENDS times each; returns the ids."""
+    rows = conn.execute(
+        update(outbox)
+        .where(
+            outbox.c.state == State.UNCERTAIN,
+            outbox.c.kind == MessageKind.ORDER_STATUS,
+            outbox.c.resends < MOST_RESENDS,
+        )
+        .values(
+            state=State.QUEUED,
+            resends=outbox.c.resends + 1,
+            not_before=DatabaseTime(),
+            finished_at=None,
+        )
+        .returning(outbox.c.id)
+    )
+    return tuple(sorted(rows.scalars()))
+
+
+def withhold_marketing_of(conn: Connection, person: Person, reason: str) -> int:
+    """Withhold the person's waiting marketing rows, for the console's truth; returns how many.
+
+    Run in a transaction of its own after the opt-out's: the guarantee is the look before sending.
+    """
+    waiting = sources_of(State.WITHHELD) - {State.SENDING}
+    return conn.execute(
+        update(outbox)
+        .where(
+            is_person(outbox, person),
+            outbox.c.kind == MessageKind.CAMPAIGN,
+            outbox.c.state.in_(sorted(waiting)),
+        )
+        .values(
+            state=State.WITHHELD,
+            withheld_reason=reason,
+            list_sequence=head_sequence(conn),
+            claimed_by=None,
+            lease_until=None,
+            finished_at=DatabaseTime(),
+        )
+    ).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """One of our own messages, as a reply or a delivery report may name it."""
+
+    outbox_id: int
+    message_id: str
+    kind: MessageKind
+    person: Person
+    address: str | None
+
+
+def messages_named(
+    conn: Connection, message_ids: Collection[str], outbox_ids: Collection[int] = ()
+) -> list[SentMessage]:
+    """Our messages among these Message-IDs (with angle brackets) and outbox ids."""
+    if not message_ids and not outbox_ids:
+        return []
+    rows = conn.execute(
+        select(
+            outbox.c.id, outbox.c.message_id, outbox.c.kind, outbox.c.person_hash,
+            outbox.c.untagged_hash, outbox.c.address,
+        ).where(or_(outbox.c.message_id.in_(list(message_ids)), outbox.c.id.in_(list(outbox_ids))))
+    )  # fmt: skip
+    return [
+        SentMessage(row.id, row.message_id, MessageKind(row.kind),
+                    Person(row.person_hash, row.untagged_hash), row.address)
+        for row in rows
+    ]  # fmt: skip
+
+
+def person_of_hash(conn: Connection, person_hash: str) -> Person:
+    """The person of an opt-out token, which carries the exact hash alone.
+
+    The untagged hash is known from the mail that bore the token; where no row is left, the exact
+    hash stands for both, and still matches every message to the very address.
+    """
+    untagged = conn.execute(
+        select(outbox.c.untagged_hash).where(outbox.c.person_hash == person_hash).limit(1)
+    ).scalar()
+    return Person(person_hash, untagged or person_hash)
+
+
+def mark_bounced(conn: Connection, outbox_ids: Collection[int], reply: str) -> int:
+    """A delivery report came for messages the relay had taken; returns how many rows moved."""
+    late = sources_of(State.BOUNCED) - {State.SENDING}
+    return conn.execute(
+        update(outbox)
+        .where(outbox.c.id.in_(list(outbox_ids)), outbox.c.state.in_(sorted(late)))
+        .values(state=State.BOUNCED, last_reply=reply, finished_at=DatabaseTime())
+    ).rowcount
+
+
+def count_by_state(conn: Connection) -> dict[tuple[MessageKind, State], int]:
+    """How many rows of each kind stand in each state."""
+    rows = conn.execute(
+        select(outbox.c.kind, outbox.c.state, func.count()).group_by(outbox.c.kind, outbox.c.state)
+    )
+    return {(MessageKind(kind), State(state)): count for kind, state, count in rows}
+
+
+def oldest_waiting_at(conn: Connection) -> datetime | None:
+    """Since when the oldest due row waits; None where nothing is due."""
+    oldest: datetime | None = conn.execute(
+        select(func.min(outbox.c.not_before)).where(
+            outbox.c.state.in_(sorted(CLAIMABLE)), outbox.c.not_before <= DatabaseTime()
+        )
+    ).scalar()
+    return oldest

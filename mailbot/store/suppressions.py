@@ -1,0 +1,73 @@
+"""The suppression list: who is on it, and why. Only store.consent writes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from mailbot.core.consent import Reason
+from mailbot.core.person import Person
+from mailbot.store.consent import is_person
+from mailbot.store.tables import consent_events, consent_evidence, suppressions
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """One reason of one person; `address` is None once erased."""
+
+    address: str | None
+    person_hash: str
+    reason: Reason
+    since_at: datetime
+    source: str
+    rule: str
+
+
+def reasons(conn: Connection, person: Person) -> frozenset[Reason]:
+    """Why this person is on the list, by the exact or the untagged form; empty if not on it."""
+    found = conn.execute(select(suppressions.c.reason).where(is_person(suppressions, person)))
+    return frozenset(Reason(reason) for reason in found.scalars())
+
+
+def of_person(conn: Connection, person: Person) -> list[Suppression]:
+    """Each reason of one person with its evidence, oldest first."""
+    return _listed(conn, is_person(suppressions, person), limit=None)
+
+
+def newest(conn: Connection, limit: int, reason: Reason | None = None) -> list[Suppression]:
+    """The list, newest first, at most `limit` entries, of one reason if given."""
+    condition = None if reason is None else suppressions.c.reason == reason
+    return _listed(conn, condition, limit=limit)
+
+
+def count_by_reason(conn: Connection) -> dict[Reason, int]:
+    """How many entries each reason has."""
+    rows = conn.execute(select(suppressions.c.reason, func.count()).group_by(suppressions.c.reason))
+    return {Reason(reason): count for reason, count in rows}
+
+
+def _listed(conn: Connection, condition: object, limit: int | None) -> list[Suppression]:
+    joined = suppressions.join(
+        consent_events, consent_events.c.key == suppressions.c.event_key
+    ).outerjoin(consent_evidence, consent_evidence.c.sequence == consent_events.c.sequence)
+    statement = select(
+        consent_evidence.c.address,
+        suppressions.c.person_hash,
+        suppressions.c.reason,
+        suppressions.c.since_at,
+        consent_events.c.source,
+        consent_events.c.rule,
+    ).select_from(joined)
+    if condition is not None:
+        statement = statement.where(condition)  # type: ignore[arg-type]  # a SQL expression
+    if limit is None:
+        statement = statement.order_by(consent_events.c.sequence)
+    else:
+        statement = statement.order_by(consent_events.c.sequence.desc()).limit(limit)
+    return [
+        Suppression(row.address, row.person_hash, Reason(row.reason), row.since_at,
+                    row.source, row.rule)
+        for row in conn.execute(statement)
+    ]  # fmt: skip

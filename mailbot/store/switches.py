@@ -1,0 +1,39 @@
+"""Switches that every daemon obeys at once, because each look before sending reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+
+from mailbot.store.columns import DatabaseTime, insert_unless_there
+from mailbot.store.engine import now
+from mailbot.store.tables import switches
+
+MARKETING_STOPPED = "marketing_stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Whether a switch is on, why, and since when."""
+
+    is_on: bool
+    because: str
+    set_at: datetime | None
+
+
+def get(conn: Connection, name: str) -> Switch:
+    """The switch as it stands; one never set is off."""
+    row = conn.execute(select(switches).where(switches.c.name == name)).first()
+    return Switch(row.is_on, row.because or "", row.set_at) if row else Switch(False, "", None)
+
+
+def turn(conn: Connection, name: str, *, is_on: bool, because: str) -> None:
+    """Set a switch; its time is the database's."""
+    insert_unless_there(conn, switches, {"name": name, "is_on": is_on, "set_at": now(conn)})
+    conn.execute(
+        update(switches)
+        .where(switches.c.name == name)
+        .values(is_on=is_on, because=because, set_at=DatabaseTime())
+    )

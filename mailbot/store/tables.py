@@ -1,0 +1,285 @@
+"""Every table, its columns and constraints. Addresses stand only where erasure can reach them.
+
+A person is named by two keyed hashes everywhere: `person_hash` of the exact match key, and
+`untagged_hash` of the form without +tag (see core.person).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from mailbot.core.consent import Reason
+from mailbot.core.eligibility import MessageKind
+from mailbot.core.outbox_states import State
+from mailbot.store.columns import BigKey, UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Hash = String(32)  # a keyed hash, 16 bytes in hex
+
+
+class CampaignState(StrEnum):
+    """Where a campaign stands."""
+
+    DRAFT = "draft"
+    SCHEDULED = "scheduled"  # waits for its time
+    SENDING = "sending"
+    PAUSED = "paused"
+    DONE = "done"  # no row waits any more
+    CANCELLED = "cancelled"
+
+
+class ReviewState(StrEnum):
+    """Where a review item stands."""
+
+    OPEN = "open"
+    ACCEPTED = "accepted"  # it was a request
+    DISMISSED = "dismissed"  # it was none
+    EXPIRED = "expired"  # nobody decided in time: taken for a request
+
+
+def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_is_known")
+
+
+# --- consent: the ledger and the list -----------------------------------------------------------
+
+consent_events = Table(
+    "consent_events",
+    metadata,
+    # No gaps: the number is the head's, taken under its lock.
+    Column("sequence", BigKey, primary_key=True, autoincrement=False),
+    Column("kind", String(20), nullable=False),
+    Column("source", String(20), nullable=False),
+    Column("person_hash", Hash, nullable=False),
+    Column("untagged_hash", Hash, nullable=False),
+    Column("key", String(200), nullable=False, unique=True),  # makes replay harmless
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Column("rule", String(60), nullable=False),
+    Column("policy_version", String(40), nullable=False),
+    Column("evidence_digest", String(64), nullable=False),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    # No CHECK on kind and source: SQLite could extend it only by making the table anew, and the
+    # ledger is never made anew.
+    Index(None, "person_hash"),
+    Index(None, "untagged_hash"),
+)
+
+# Readable, and erasable without breaking the chain.
+consent_evidence = Table(
+    "consent_evidence",
+    metadata,
+    Column("sequence", BigKey, ForeignKey("consent_events.sequence"), primary_key=True),
+    Column("salt", LargeBinary(16), nullable=False),
+    Column("address", Text),
+    Column("evidence", JSON, nullable=False),
+)
+
+ledger_head = Table(
+    "ledger_head",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sequence", BigKey, nullable=False),
+    Column("hash", String(64), nullable=False),
+    CheckConstraint("id = 1", name="is_single"),
+)
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("person_hash", Hash, primary_key=True),
+    Column("reason", String(20), primary_key=True),
+    Column("untagged_hash", Hash, nullable=False),
+    Column("since_at", UtcDateTime, nullable=False),  # received_at of the event
+    Column("event_key", String(200), nullable=False),  # the event that put it there
+    _one_of("reason", Reason),
+    Index(None, "untagged_hash"),
+)
+
+# The person key that filled this database, by its id and a check value; never the key.
+person_key = Table(
+    "person_key",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key_id", String(16), nullable=False),
+    Column("check_value", String(64), nullable=False),
+    CheckConstraint("id = 1", name="is_single"),
+)
+
+# --- inbound ------------------------------------------------------------------------------------
+
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("account", String(100), primary_key=True),
+    Column("folder", Text, primary_key=True),
+    Column("uidvalidity", BigKey, primary_key=True),
+    Column("last_uid", BigKey, nullable=False),
+    Column("first_scan_done_at", UtcDateTime),  # history before it is heard, not acknowledged
+    Column("moved_at", UtcDateTime, nullable=False),
+)
+
+mailbox_leases = Table(
+    "mailbox_leases",
+    metadata,
+    Column("account", String(100), primary_key=True),
+    Column("claimed_by", String(120)),
+    Column("lease_until", UtcDateTime),
+    Column("heard_at", UtcDateTime),  # the last complete look at every folder
+    Column("blind_since", UtcDateTime),  # set while the mailbox cannot be read
+    Column("blind_because", Text),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("id", BigKey, primary_key=True),
+    Column("key", String(200), nullable=False, unique=True),
+    Column("person_hash", Hash),  # NULL where nobody can be held: quarantined mail
+    Column("untagged_hash", Hash),
+    Column("account", String(100), nullable=False),
+    Column("folder", Text, nullable=False),
+    Column("uidvalidity", BigKey, nullable=False),
+    Column("uid", BigKey, nullable=False),
+    Column("rule", String(60), nullable=False),
+    Column("because", Text, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("decided_at", UtcDateTime),
+    Column("decided_by", String(100)),
+    _one_of("state", ReviewState),
+    Index(None, "state", "due_at"),
+)
+
+# --- outbound -----------------------------------------------------------------------------------
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("id", BigKey, primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("state", String(12), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("text_source", Text, nullable=False),
+    Column("html_source", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("send_at", UtcDateTime),
+    Column("expanded_through", Integer, nullable=False, server_default="0"),  # audience line
+    Column("because", Text),  # why it is paused or cancelled
+    _one_of("state", CampaignState),
+)
+
+audience_members = Table(
+    "audience_members",
+    metadata,
+    Column("campaign_id", BigKey, ForeignKey("campaigns.id"), primary_key=True),
+    Column("line", Integer, primary_key=True),
+    Column("address", Text),
+    Column("person_hash", Hash, nullable=False),
+    Column("untagged_hash", Hash, nullable=False),
+    Column("fields", JSON, nullable=False),
+    UniqueConstraint("campaign_id", "person_hash"),
+)
+
+_IS_CLAIMABLE = text("state IN ('queued', 'deferred')")
+_IS_LEASED = text("state IN ('claimed', 'sending')")
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigKey, primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("campaign_id", BigKey, ForeignKey("campaigns.id")),
+    Column("type", String(60)),  # the order-status type
+    Column("idempotency_key", String(200), unique=True),
+    Column("address", Text),  # NULL once erased or past its retention
+    Column("person_hash", Hash, nullable=False),
+    Column("untagged_hash", Hash, nullable=False),
+    Column("fields", JSON, nullable=False),
+    Column("priority", Integer, nullable=False),  # lower goes first
+    Column("state", String(12), nullable=False),
+    Column("not_before", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("message_id", String(120), nullable=False, unique=True),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("resends", Integer, nullable=False, server_default="0"),  # after uncertain
+    Column("attempt_id", BigKey),  # the latest delivery attempt
+    Column("claimed_by", String(120)),
+    Column("lease_until", UtcDateTime),
+    Column("list_sequence", BigKey),  # the ledger's length that the last look saw
+    Column("withheld_reason", String(20)),
+    Column("last_reply", Text),
+    Column("finished_at", UtcDateTime),
+    _one_of("kind", MessageKind),
+    _one_of("state", State),
+    CheckConstraint("(kind = 'campaign') = (campaign_id IS NOT NULL)", name="campaign_has_one"),
+    CheckConstraint(
+        "kind <> 'order_status' OR (type IS NOT NULL AND idempotency_key IS NOT NULL)",
+        name="order_status_is_keyed",
+    ),
+    UniqueConstraint("campaign_id", "person_hash"),
+    Index(None, "person_hash"),
+    Index(None, "untagged_hash"),
+    Index("ix_outbox_due", "priority", "not_before", "id",
+          sqlite_where=text("state IN ('queued', 'deferred') AND campaign_id IS NULL"),
+          postgresql_where=text("state IN ('queued', 'deferred') AND campaign_id IS NULL")),
+    Index("ix_outbox_due_campaign", "campaign_id", "not_before", "id",
+          sqlite_where=_IS_CLAIMABLE, postgresql_where=_IS_CLAIMABLE),
+    Index("ix_outbox_leased", "lease_until",
+          sqlite_where=_IS_LEASED, postgresql_where=_IS_LEASED),
+    Index("ix_outbox_state", "campaign_id", "state"),
+)  # fmt: skip
+
+delivery_attempts = Table(
+    "delivery_attempts",
+    metadata,
+    Column("id", BigKey, primary_key=True),
+    Column("outbox_id", BigKey, ForeignKey("outbox.id"), nullable=False),
+    Column("daemon", String(120), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("list_sequence", BigKey),
+    Column("finished_at", UtcDateTime),
+    Column("outcome", String(20)),
+    Column("reply", Text),
+    Index(None, "outbox_id"),
+)
+
+# --- switches -----------------------------------------------------------------------------------
+
+switches = Table(
+    "switches",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("is_on", Boolean, nullable=False),
+    Column("because", Text),
+    Column("set_at", UtcDateTime, nullable=False),
+)
