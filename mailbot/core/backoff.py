@@ -22,4 +22,5 @@ def wait(failures: int, first: timedelta, longest: timedelta, jitter: float) -> 
     """Exponential back-off: `first` doubled with each failure, at most `longest`, ± 25 %."""
     doublings = min(max(failures, 1) - 1, 32)  # 2**32 of anything is past every limit here
     plain = min(first * 2**doublings, longest)
-    return plain * (0.75 + 0.5 * jitter)
+    seconds: float = plain.total_seconds() * (0.75 + 0.5 * jitter)
+    return timedelta(seconds=seconds)

@@ -37,6 +37,10 @@ class Outcome(StrEnum):
 # Nothing else suppresses: a 5.7.1 is about us, a 5.2.2 is a full mailbox.
 NO_SUCH_RECIPIENT = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
 
+# RFC 1870 §6.1 and RFC 6531 §3.5: too large, or an address the relay cannot carry. Even at MAIL
+# these are about this one message, not about us.
+ABOUT_THE_MESSAGE = frozenset({"5.2.3", "5.3.4", "5.6.7"})
+
 # Only where the relay gives no enhanced code: text that says so, in the words of the large MTAs.
 _NO_SUCH_RECIPIENT_TEXT = re.compile(
     r"user (?:is )?unknown|unknown user|no such (?:user|mailbox|recipient|address)"
@@ -85,6 +89,8 @@ def judge(stage: Stage, reply: Reply) -> Outcome:
             if stage in (Stage.RCPT, Stage.DATA, Stage.DOT)
             else (Outcome.RELAY_TROUBLE)
         )
+    if stage is Stage.MAIL and reply.enhanced in ABOUT_THE_MESSAGE:
+        return Outcome.REJECTED
     if stage in (Stage.CONNECT, Stage.AUTH, Stage.MAIL):
         return Outcome.RELAY_TROUBLE
     if family == 2 and stage is Stage.DOT:
@@ -106,4 +112,6 @@ def judge_loss(stage: Stage) -> Outcome:
     """
     if stage is Stage.DOT:
         return Outcome.UNCERTAIN
-    return Outcome.RELAY_TROUBLE if stage in (Stage.CONNECT, Stage.AUTH) else Outcome.DEFERRED
+    if stage in (Stage.CONNECT, Stage.AUTH, Stage.MAIL):
+        return Outcome.RELAY_TROUBLE  # a reused connection that the relay had closed, most often
+    return Outcome.DEFERRED

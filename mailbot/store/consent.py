@@ -238,4 +238,5 @@ def story(conn: Connection, person: Person) -> list[StoryEvent]:
 
 def head_sequence(conn: Connection) -> int:
     """The ledger's length: the list's sequence number."""
-    return conn.execute(select(ledger_head.c.sequence)).scalar_one()
+    sequence: int = conn.execute(select(ledger_head.c.sequence)).scalar_one()
+    return sequence

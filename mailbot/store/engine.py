@@ -24,6 +24,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from mailbot.core.errors import StoreError, StoreUnavailable
 from mailbot.store.columns import DatabaseTime
 
+# The type of what store functions take first, for those who may not import SQLAlchemy.
+__all__ = ["Connection", "Database", "explained", "make_private", "now"]
+
 T = TypeVar("T")
 _BUSY_TIMEOUT_MS = 30_000
 _LARGEST_GROUP = 256

@@ -18,6 +18,7 @@ from mailbot.core.address import Address
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import CLAIMABLE, State, sources_of
 from mailbot.core.person import Person
+from mailbot.store import switches
 from mailbot.store.columns import DatabaseTime, insert_unless_there
 from mailbot.store.consent import head_sequence, is_person
 from mailbot.store.engine import now
@@ -150,7 +151,7 @@ def claim(
         conn, and_(due, outbox.c.campaign_id.is_(None)),
         claimed_by=claimed_by, lease_seconds=lease_seconds, limit=limit,
     )  # fmt: skip
-    if not with_campaigns:
+    if not with_campaigns or switches.get(conn, switches.MARKETING_STOPPED).is_on:
         return claimed
     sending = select(campaigns.c.id).where(campaigns.c.state == CampaignState.SENDING)
     for campaign_id in conn.execute(sending.order_by(campaigns.c.send_at)).scalars().all():
@@ -201,9 +202,9 @@ def _claim_where(
     return [row for _, _, row in sorted(claimed, key=lambda entry: entry[:2])]
 
 
-def extend_leases(conn: Connection, *, claimed_by: str, lease_seconds: float) -> int:
-    """The heartbeat: move the leases of every row this daemon holds; returns how many."""
-    return conn.execute(
+def extend_leases(conn: Connection, *, claimed_by: str, lease_seconds: float) -> list[int]:
+    """The heartbeat: move the live leases of every row this daemon holds; returns the row ids."""
+    rows = conn.execute(
         update(outbox)
         .where(
             outbox.c.claimed_by == claimed_by,
@@ -211,7 +212,9 @@ def extend_leases(conn: Connection, *, claimed_by: str, lease_seconds: float) ->
             outbox.c.lease_until > DatabaseTime(),
         )
         .values(lease_until=DatabaseTime(lease_seconds))
-    ).rowcount
+        .returning(outbox.c.id)
+    )
+    return list(rows.scalars())
 
 
 def give_back(conn: Connection, ids: Sequence[int], *, claimed_by: str) -> int:

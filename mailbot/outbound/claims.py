@@ -1,0 +1,95 @@
+"""The rows this daemon holds: claimed under leases, kept alive by heartbeats, given back.
+
+What is left of a lease is measured with CLOCK_BOOTTIME from before the database was asked: a
+daemon that was frozen, or whose machine slept, knows that its leases are over when it wakes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from mailbot.core.errors import StoreError
+from mailbot.outbound.delivery import boot_seconds
+from mailbot.store import outbox
+from mailbot.store.engine import Database
+from mailbot.store.outbox import ClaimedRow
+
+log = structlog.get_logger()
+
+_MARGIN = 0.2  # of the lease: what clocks and a slow answer may eat
+
+
+class Claims:
+    """Claimed rows that wait for a worker, and how sure each lease is."""
+
+    def __init__(self, database: Database, claimed_by: str, lease_seconds: float) -> None:
+        self.claimed_by = claimed_by
+        self.lease_seconds = lease_seconds
+        self.waiting: asyncio.Queue[ClaimedRow] = asyncio.Queue()
+        self._database = database
+        self._sure_from: dict[int, float] = {}  # row id → boot time from which its lease counts
+
+    async def take(self, limit: int, *, with_campaigns: bool) -> int:
+        """Claim up to `limit` due rows; returns how many. Raises StoreError."""
+        at = boot_seconds()
+        rows = await self._database.commit(
+            lambda conn: outbox.claim(
+                conn,
+                claimed_by=self.claimed_by,
+                lease_seconds=self.lease_seconds,
+                limit=limit,
+                with_campaigns=with_campaigns,
+            )
+        )
+        for row in rows:
+            self._sure_from[row.id] = at
+            self.waiting.put_nowait(row)
+        return len(rows)
+
+    def is_sure(self, row_id: int) -> bool:
+        """Whether the lease of this row surely still holds."""
+        age = boot_seconds() - self._sure_from.get(row_id, float("-inf"))
+        return age < self.lease_seconds * (1 - _MARGIN)
+
+    def forget(self, row_id: int) -> None:
+        """This row is done with."""
+        self._sure_from.pop(row_id, None)
+
+    async def beat(self) -> None:
+        """Heartbeats, until cancelled: the relay may take ten minutes for the final dot."""
+        while True:
+            await asyncio.sleep(self.lease_seconds / 4)
+            at = boot_seconds()
+            try:
+                extended = await self._database.commit(
+                    lambda conn: outbox.extend_leases(
+                        conn, claimed_by=self.claimed_by, lease_seconds=self.lease_seconds
+                    )
+                )
+            except StoreError as error:
+                log.error("heartbeat_failed", why=str(error))
+                continue
+            for row_id in self._sure_from.keys() & set(extended):
+                self._sure_from[row_id] = at
+
+    async def give_back(self, ids: list[int]) -> None:
+        """Rows that were not begun go back to the queue at once instead of with their lease."""
+        for row_id in ids:
+            self.forget(row_id)
+        if not ids:
+            return
+        try:
+            await self._database.commit(
+                lambda conn: outbox.give_back(conn, ids, claimed_by=self.claimed_by)
+            )
+        except StoreError as error:
+            log.error("rows_not_given_back", count=len(ids), why=str(error))
+
+    async def give_back_waiting(self) -> None:
+        """Give back every row that no worker took yet."""
+        ids = []
+        while not self.waiting.empty():
+            ids.append(self.waiting.get_nowait().id)
+        await self.give_back(ids)
