@@ -1,0 +1,300 @@
+"""The only door to imapclient: one connection to one mailbox, read and never changed.
+
+EXAMINE and BODY.PEEK only, by UID. Every failure leaves as MailboxUnavailable (try again) or
+MailboxRefused (a person must act); see the traps beside the lines.
+"""
+
+from __future__ import annotations
+
+import io
+import select
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from imapclient import IMAPClient, SocketTimeout
+from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
+
+from mailbot.core.errors import MailboxError, MailboxRefused, MailboxUnavailable
+from mailbot.inbound.imap_answers import (
+    FetchedMessage,
+    Folder,
+    FolderState,
+    flag_names,
+    is_junk_name,
+    literal,
+    number,
+    utc,
+)
+from mailbot.inbound.imap_faults import explained, server_text
+from mailbot.inbound.imap_login import introduce, log_in, start_tls, tls_context
+
+if TYPE_CHECKING:
+    from mailbot.config import MailboxSettings
+
+HEADER_LIMIT = 65_536  # bytes
+FETCH_BATCH = 500
+# imaplib refuses an answer line over 1,000,000 bytes, and a SEARCH answers in one line: 80,000
+# UIDs of up to ten digits stay below it.
+SEARCH_WINDOW = 80_000
+LONGEST_IDLE = 280.0  # seconds; servers and NATs forget silent connections, so renew within 5 min
+_HEADER_ITEMS = ["FLAGS", "INTERNALDATE", "RFC822.SIZE", f"BODY.PEEK[HEADER]<0.{HEADER_LIMIT}>"]
+
+
+class Mailbox:
+    """One connection; a context manager that connects and closes. One thread at a time."""
+
+    def __init__(self, settings: MailboxSettings, password: str) -> None:
+        self._settings = settings
+        self._password = password
+        self._port = settings.port or (993 if settings.security == "tls" else 143)
+        self._client: IMAPClient | None = None
+        self._state: FolderState | None = None
+        self._offers_idle = False
+        self.where = (
+            f"mailbox {settings.name} ({settings.username} at {settings.host}:{self._port})"
+        )
+
+    def __enter__(self) -> Mailbox:
+        self.connect()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- connection --------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Connect, secure the line, log in. Raises MailboxUnavailable or MailboxRefused."""
+        settings = self._settings
+        context = tls_context(self.where, settings.ca_file) if settings.security != "none" else None
+        wait = float(settings.timeout_seconds)
+        with explained(self.where, "connecting"):
+            self._client = IMAPClient(
+                settings.host,
+                self._port,
+                ssl=settings.security == "tls",
+                ssl_context=context,
+                timeout=SocketTimeout(connect=wait, read=wait),
+            )
+        try:
+            # Its default turns INTERNALDATE into naive local time.
+            self._client.normalise_times = False
+            if settings.security == "starttls":
+                start_tls(self._client, self.where, context)
+            log_in(self._client, self.where, settings, self._password)
+            introduce(self._client, self.where)
+            with explained(self.where, "asking for its capabilities"):
+                self._offers_idle = settings.idle and self._client.has_capability("IDLE")
+        except MailboxError:
+            self._hang_up()
+            raise
+
+    def close(self) -> None:
+        """Log out if the server still listens; never raises, never hangs longer than 2 s."""
+        client = self._client
+        if client is None:
+            return
+        with suppress(Exception):  # the connection may be in any state; it is given up anyway
+            client.socket().settimeout(2.0)
+            client.logout()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        client, self._client, self._state = self._client, None, None
+        if client is not None:
+            with suppress(Exception):
+                client.shutdown()
+
+    def _connected(self) -> IMAPClient:
+        if self._client is None:
+            raise MailboxUnavailable("the connection is closed.", where=self.where)
+        return self._client
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def folders(self) -> tuple[Folder, ...]:
+        """The folders that can be examined, and which of them is for junk."""
+        with explained(self.where, "listing its folders"):
+            listed = self._connected().list_folders()
+        found = []
+        for flags, delimiter, name in listed:
+            marks = {bytes(flag).lower() for flag in flags}
+            if marks & {rb"\noselect", rb"\nonexistent"}:
+                continue
+            is_junk = rb"\junk" in marks or is_junk_name(name, delimiter)
+            found.append(Folder(name, is_junk))
+        return tuple(found)
+
+    def examine(self, folder: str) -> FolderState:
+        """Open a folder read-only. Raises MailboxRefused where there is no such folder."""
+        self._state = None
+        with explained(self.where, f"opening the folder {folder!r}", refuses="folder"):
+            answer = self._connected().select_folder(folder, readonly=True)
+        uidvalidity = answer.get(b"UIDVALIDITY")
+        if not isinstance(uidvalidity, int):
+            raise MailboxRefused(
+                f"the server gives the folder {folder!r} no UIDVALIDITY, so no mail in it has a"
+                " lasting number.",
+                where=self.where,
+                next_step="Watch another folder.",
+            )
+        uidnext = answer.get(b"UIDNEXT")
+        self._state = FolderState(
+            name=folder,
+            uidvalidity=uidvalidity,
+            uidnext=uidnext if isinstance(uidnext, int) else None,
+            exists=int(answer.get(b"EXISTS", 0)),
+        )
+        return self._state
+
+    def uids_after(self, uid: int) -> list[int]:
+        """The UIDs above `uid` in the examined folder, ascending; [] without a round trip when
+        EXAMINE's UIDNEXT already says that there are none."""
+        state, first = self._examined(), uid + 1
+        if state.uidnext is not None and first >= state.uidnext:
+            return []
+        found: set[int] = set()
+        if state.uidnext is not None and state.exists > SEARCH_WINDOW:
+            while first + SEARCH_WINDOW < state.uidnext:
+                found.update(self._search(first, str(first + SEARCH_WINDOW - 1)))
+                first += SEARCH_WINDOW
+        found.update(self._search(first, "*"))
+        return sorted(found)
+
+    def _search(self, first: int, last: str) -> list[int]:
+        with explained(self.where, "searching for new mail"):
+            uids = self._connected().search(["UID", f"{first}:{last}"])
+        # "n:*" always answers at least the last mail, even where its UID is below n (RFC 3501 §9).
+        return [uid for uid in uids if uid >= first]
+
+    def headers(self, uids: Sequence[int]) -> Iterator[FetchedMessage]:
+        """The mails of these UIDs in order; one deleted meanwhile is skipped."""
+        for start in range(0, len(uids), FETCH_BATCH):
+            batch = list(uids[start : start + FETCH_BATCH])
+            answers = self._fetch_each(batch, _HEADER_ITEMS)
+            for uid in batch:
+                answer = answers.get(uid)
+                if isinstance(answer, str):
+                    yield FetchedMessage(uid, 0, None, frozenset(), b"", fault=answer)
+                elif (
+                    answer is not None and (header := literal(answer, b"BODY[HEADER]")) is not None
+                ):
+                    yield FetchedMessage(
+                        uid=uid,
+                        size=number(answer.get(b"RFC822.SIZE"), default=len(header)),
+                        received_at=utc(answer.get(b"INTERNALDATE")),
+                        flags=flag_names(answer.get(b"FLAGS")),
+                        header=header,
+                    )
+
+    def whole(self, uid: int, limit: int) -> bytes:
+        """The first `limit` bytes of the mail, header included; b"" where it is gone by now."""
+        answer = self._fetch_each([uid], [f"BODY.PEEK[]<0.{limit}>"]).get(uid)
+        if answer is None or isinstance(answer, str):
+            return b""
+        return literal(answer, b"BODY[]") or b""
+
+    def _fetch_each(self, uids: list[int], items: list[str]) -> dict[int, dict[bytes, Any] | str]:
+        """FETCH all at once; where the server refuses or garbles that, each alone.
+
+        One mail that the server cannot read must not hide its neighbours: its value is the
+        server's reason instead of an answer.
+        """
+        self._examined()
+        client = self._connected()
+        with explained(self.where, "fetching mail"):
+            try:
+                return dict(client.fetch(uids, items))
+            except IMAPClientAbortError:
+                raise
+            except IMAPClientError as error:
+                if len(uids) == 1:
+                    return {uids[0]: server_text(error)}
+        answers: dict[int, dict[bytes, Any] | str] = {}
+        for uid in uids:
+            answers.update(self._fetch_each([uid], items))
+        return answers
+
+    def _examined(self) -> FolderState:
+        if self._state is None:
+            raise MailboxUnavailable("no folder is open.", where=self.where)
+        return self._state
+
+    # -- waiting -----------------------------------------------------------------------------
+
+    @property
+    def can_idle(self) -> bool:
+        """Whether the server offers IDLE (RFC 2177), has not refused it, and the admin wants it."""
+        return self._offers_idle
+
+    def check(self) -> None:
+        """NOOP: raises MailboxUnavailable where the connection is dead."""
+        with explained(self.where, "asking for a sign of life"):
+            self._connected().noop()
+
+    def idle(self, seconds: float, is_stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Wait up to `seconds` (at most LONGEST_IDLE) for mail in the examined folder.
+
+        True when the server said that something came, False when the time is over, or
+        `is_stopping` (asked each second) says so, or the server refuses IDLE (then `can_idle` is
+        False). A hint only: search after every wake, and poll regardless. A dead connection
+        raises MailboxUnavailable.
+        """
+        client, deadline = self._connected(), time.monotonic() + min(seconds, LONGEST_IDLE)
+        with explained(self.where, "waiting for mail"):
+            try:
+                client.idle()
+            except IMAPClientAbortError:
+                raise
+            except IMAPClientError as error:
+                if ": b'* " in str(error):  # some other answer came before the "+": out of step
+                    raise IMAPClientAbortError(str(error)) from error
+                self._offers_idle = False
+                return False
+            has_news = _has_unread_answers(client)
+            while not has_news and not is_stopping():
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    break
+                if not _is_readable(client, min(remaining, 1.0)):
+                    continue
+                answers = client.idle_check(timeout=0)
+                # idle_check answers [] for a closed connection, at once and for ever; so whenever
+                # a readable socket gave nothing, leave: DONE below fails if the line is dead.
+                has_news = not answers or any(b"EXISTS" in answer for answer in answers)
+            _, late = client.idle_done()
+            return has_news or any(b"EXISTS" in answer for answer in late)
+
+
+def _is_readable(client: IMAPClient, seconds: float) -> bool:
+    poller = select.poll()
+    poller.register(client.socket().fileno(), select.POLLIN)
+    return bool(poller.poll(seconds * 1000))
+
+
+def _has_unread_answers(client: IMAPClient) -> bool:
+    """Whether an answer came in the same packet as "+ idling": poll() cannot see it any more.
+
+    It stands in imaplib's buffer or in the TLS layer's. From Python 3.14 on imaplib keeps its
+    buffer elsewhere; there the next poll finds the mail.
+    """
+    file = vars(client._imap).get("file")
+    if not isinstance(file, io.BufferedReader):
+        return False
+    sock = client.socket()
+    wait = sock.gettimeout()
+    sock.settimeout(0)
+    try:
+        return bool(file.peek(1))
+    except OSError:  # TLS's "nothing to read yet"
+        return False
+    finally:
+        sock.settimeout(wait)

@@ -1,0 +1,1 @@
+"""The tests mirror mailbot/; they read as sentences."""
