@@ -1,0 +1,54 @@
+"""The settings: one annotated TOML file, read once, every fault told at once.
+
+settings.py  the tables and their defaults        values.py   what one value must look like
+reading.py   file and environment → Settings      faults.py   pydantic's errors in plain words
+secrets.py   passwords and keys, which never stand in the file
+"""
+
+from __future__ import annotations
+
+from mailbot.config.reading import load
+from mailbot.config.secrets import (
+    check_secrets,
+    load_person_key,
+    load_token_keys,
+    read_secret,
+    secret_path,
+)
+from mailbot.config.settings import (
+    AcknowledgementsSettings,
+    CampaignsSettings,
+    DaemonSettings,
+    KeysSettings,
+    LogSettings,
+    MailboxSettings,
+    OrderStatusSettings,
+    RelaySettings,
+    SenderSettings,
+    Settings,
+    ShopSettings,
+    StoreSettings,
+    TokenKeySettings,
+)
+
+__all__ = [
+    "AcknowledgementsSettings",
+    "CampaignsSettings",
+    "DaemonSettings",
+    "KeysSettings",
+    "LogSettings",
+    "MailboxSettings",
+    "OrderStatusSettings",
+    "RelaySettings",
+    "SenderSettings",
+    "Settings",
+    "ShopSettings",
+    "StoreSettings",
+    "TokenKeySettings",
+    "check_secrets",
+    "load",
+    "load_person_key",
+    "load_token_keys",
+    "read_secret",
+    "secret_path",
+]

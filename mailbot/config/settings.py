@@ -1,0 +1,269 @@
+"""The tables of the configuration file, their settings and defaults.
+
+What each one means stands in config/mailbot.toml, which a test holds to these defaults.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from mailbot.config import values
+from mailbot.config.faults import across_tables, in_plain_words
+from mailbot.config.values import (
+    ExistingFile,
+    ExistingFolder,
+    HelpAddress,
+    Host,
+    Line,
+    MailAddress,
+    Number,
+    OwnDomain,
+    SecretName,
+    Security,
+    StoreUrl,
+    Text,
+    Website,
+)
+from mailbot.core.errors import ConfigError, InputError
+
+ENVIRONMENT_PREFIX = "MAILBOT_"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class ShopSettings(_Table):
+    """[shop]: who we are."""
+
+    name: Line = Field(examples=["Hollow & Finch Teas"])
+    help_address: HelpAddress = Field(examples=["help@hollowandfinch.example"])
+    postal_address: Text = Field(examples=["Hollow & Finch Teas, 12 Quay Street, Bristol BS1 4DA"])
+    website: Website = Field(default="", examples=["https://hollowandfinch.example"])
+    policy_version: Line = "1"
+    own_domains: tuple[OwnDomain, ...] = Field(default=(), examples=[["hollowandfinch.example"]])
+
+
+class StoreSettings(_Table):
+    """[store]: where the list lives. A relative SQLite path starts beside the file."""
+
+    url: StoreUrl = "sqlite:////var/lib/mailbot/mailbot.db"
+
+
+class TokenKeySettings(_Table):
+    """One entry of `tokens` under [keys]."""
+
+    id: Number = Field(ge=1, le=255, examples=[1])
+    file: SecretName = Field(examples=["token-key-1"])
+    revoked: bool = False
+
+
+class KeysSettings(_Table):
+    """[keys]: which secrets hold the keys."""
+
+    person_file: SecretName = Field(examples=["person-key"])
+    tokens: tuple[TokenKeySettings, ...] = Field(
+        min_length=1, examples=[[{"id": 1, "file": "token-key-1"}]]
+    )
+
+
+class _Server(_Table):
+    """What a mailbox and the relay share."""
+
+    host: Host
+    port: Number | None = Field(default=None, ge=1, le=65535, examples=[993])
+    security: Security = "tls"
+    ca_file: ExistingFile | None = Field(default=None, examples=["/etc/mailbot/our-ca.pem"])
+    timeout_seconds: Number = Field(default=30, ge=1, le=600)
+
+    @field_validator("security", mode="after")
+    @classmethod
+    def _is_safe(cls, security: Security, info: ValidationInfo) -> Security:
+        values.check_security(security, info.data.get("host"), info.data.get("port"))
+        return security
+
+
+class MailboxSettings(_Server):
+    """[[mailbox]]: an account to watch."""
+
+    name: Line = Field(examples=["help"])
+    host: Host = Field(examples=["imap.hollowandfinch.example"])
+    username: Line = Field(examples=["help@hollowandfinch.example"])
+    password_file: SecretName = Field(examples=["imap-password"])
+    folders: tuple[Line, ...] = Field(default=("INBOX",), min_length=1)
+    poll_seconds: Number = Field(default=60, ge=1, le=3600)
+    idle: bool = True
+
+    @property
+    def effective_port(self) -> int:
+        """The port that is meant, also where none is written."""
+        return self.port or (993 if self.security == "tls" else 143)
+
+
+class RelaySettings(_Server):
+    """[relay]: the SMTP server that takes our mail."""
+
+    host: Host = Field(examples=["smtp.hollowandfinch.example"])
+    port: Number | None = Field(default=None, ge=1, le=65535, examples=[587])
+    security: Security = "starttls"
+    username: Line | None = Field(default=None, examples=["mailbot@hollowandfinch.example"])
+    password_file: SecretName | None = Field(default=None, examples=["relay-password"])
+    connections: Number = Field(default=4, ge=1, le=100)
+    timeout_seconds: Number = Field(default=60, ge=1, le=600)
+    hello_name: Host | None = Field(default=None, examples=["mailbot.hollowandfinch.example"])
+
+    @field_validator("password_file", mode="after")
+    @classmethod
+    def _goes_with_username(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if "username" not in info.data:  # wrong in itself, and told
+            return name
+        if info.data["username"] and name is None:
+            raise InputError(
+                "is missing, though username is set.",
+                next_step='Write password_file = "relay-password".',
+            )
+        if name is not None and info.data["username"] is None:
+            raise InputError(
+                "is set, though username is not.",
+                next_step="Write the username too, or remove this line.",
+            )
+        return name
+
+    @property
+    def effective_port(self) -> int:
+        """The port that is meant, also where none is written."""
+        return self.port or {"tls": 465, "starttls": 587, "none": 25}[self.security]
+
+
+class SenderSettings(_Table):
+    """[sender]: how the outbox is worked off."""
+
+    lease_seconds: Number = Field(default=120, ge=2, le=3600)
+    batch_size: Number = Field(default=100, ge=1, le=1000)
+    retry_hours: Number = Field(default=72, ge=1, le=240)
+    stop_seconds: Number = Field(default=30, ge=1, le=600)
+    messages_per_connection: Number = Field(default=100, ge=1, le=100_000)
+
+
+class CampaignsSettings(_Table):
+    """[campaigns]: whom marketing mail is from."""
+
+    from_address: MailAddress = Field(examples=["offers@hollowandfinch.example"])
+    from_name: Line = Field(examples=["Hollow & Finch Teas"])
+
+
+class OrderStatusSettings(_Table):
+    """[order_status]: whom mail about an order is from, and its wording."""
+
+    from_address: MailAddress = Field(examples=["orders@hollowandfinch.example"])
+    from_name: Line = Field(examples=["Hollow & Finch Orders"])
+    templates_dir: ExistingFolder | None = Field(
+        default=None, examples=["/etc/mailbot/order-status"]
+    )
+
+
+class AcknowledgementsSettings(_Table):
+    """[acknowledgements]: the answer to an opt-out."""
+
+    enabled: bool = True
+    every_days: Number = Field(default=30, ge=1, le=3650)
+
+
+class LogSettings(_Table):
+    """[log]: how much is told, and in what form."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class DaemonSettings(_Table):
+    """[daemon]: what this process is called."""
+
+    name: Line | None = Field(default=None, examples=["mail-1"])
+
+
+class Settings(BaseSettings):
+    """The whole configuration: file, then environment over it (MAILBOT_RELAY__HOST).
+
+    Raises ConfigError with every fault; `load` gives them file, line and variable.
+    """
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_prefix_target="all",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+    )
+    _path: Path = PrivateAttr(default_factory=lambda: values.CONFIG_PATH.get().absolute())
+
+    shop: ShopSettings
+    store: StoreSettings = StoreSettings()
+    keys: KeysSettings
+    mailboxes: tuple[MailboxSettings, ...] = Field(alias="mailbox", min_length=1)
+    relay: RelaySettings
+    sender: SenderSettings = SenderSettings()
+    campaigns: CampaignsSettings
+    order_status: OrderStatusSettings
+    acknowledgements: AcknowledgementsSettings = AcknowledgementsSettings()
+    log: LogSettings = LogSettings()
+    daemon: DaemonSettings = DaemonSettings()
+
+    @property
+    def path(self) -> Path:
+        """The file these settings came from, absolute."""
+        return self._path
+
+    @property
+    def own_addresses(self) -> frozenset[str]:
+        """Addresses that are ours, lower-case: the ones a log may show in full."""
+        names = [box.username for box in self.mailboxes]
+        names += [
+            self.shop.help_address,
+            self.campaigns.from_address,
+            self.order_status.from_address,
+            self.relay.username or "",
+        ]
+        return frozenset(name.lower() for name in names if "@" in name)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell_every_fault(
+        cls, data: dict[str, Any], handler: ModelWrapValidatorHandler[Settings]
+    ) -> Settings:
+        faults = across_tables(data, cls)
+        try:
+            settings = handler(data)
+        except ValidationError as error:
+            faults = [*in_plain_words(error, cls), *faults]
+        if faults:
+            raise ConfigError("settings", faults)
+        return settings
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file; there are no other sources."""
+        return env_settings, init_settings
