@@ -101,9 +101,8 @@ def _explain(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
         return unknown(key, location[:-1], model)
     example = _example(location, model)
     field = _field_at(model, location)
-    choices = " or ".join(
-        json.dumps(choice) for choice in get_args(field.annotation if field else None)
-    )
+    options = get_args(field.annotation) if field and detail["type"] == "literal_error" else ()
+    choices = " or ".join(_as_toml(option) for option in options)
     what, write = _WORDS.get(detail["type"], _OTHER_WORDS)
     facts = {**context, "value": _as_toml(detail["input"]), "key": key, "example": example}
     facts |= {"choices": choices, "reason": detail["msg"]}
