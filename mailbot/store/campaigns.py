@@ -30,6 +30,7 @@ from mailbot.store.tables import (
 _SCHEDULABLE = (CampaignState.DRAFT, CampaignState.SCHEDULED)
 _PAUSABLE = (CampaignState.SCHEDULED, CampaignState.SENDING)
 _CANCELLABLE = (
+    CampaignState.LOADING,
     CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.SENDING, CampaignState.PAUSED,
 )  # fmt: skip
 
@@ -63,9 +64,12 @@ class Member:
 def create(
     conn: Connection, *, name: str, subject: str, text_source: str, html_source: str | None
 ) -> int:
-    """A new draft; returns its id. Raises RefusedError where the name is taken."""
+    """A new campaign that waits for its audience (`finish_loading`); returns its id.
+
+    Raises RefusedError where the name is taken.
+    """
     fresh = {
-        "name": name, "state": CampaignState.DRAFT, "subject": subject,
+        "name": name, "state": CampaignState.LOADING, "subject": subject,
         "text_source": text_source, "html_source": html_source, "created_at": now(conn),
     }  # fmt: skip
     if insert_unless_there(conn, campaigns, fresh) == 0:
@@ -86,6 +90,11 @@ def add_members(conn: Connection, campaign_id: int, members: Sequence[Member]) -
         }
         for member in members
     ])  # fmt: skip
+
+
+def finish_loading(conn: Connection, name: str) -> Campaign:
+    """The whole audience is in: the campaign is a draft."""
+    return _move(conn, name, (CampaignState.LOADING,), CampaignState.DRAFT)
 
 
 def get(conn: Connection, name: str) -> Campaign:

@@ -46,6 +46,7 @@ Hash = String(32)  # a keyed hash, 16 bytes in hex
 class CampaignState(StrEnum):
     """Where a campaign stands."""
 
+    LOADING = "loading"  # its audience is being read; cannot be scheduled yet
     DRAFT = "draft"
     SCHEDULED = "scheduled"  # waits for its time
     SENDING = "sending"

@@ -49,7 +49,7 @@ def upgrade() -> None:
         sa.Column("expanded_through", sa.Integer(), server_default="0", nullable=False),
         sa.Column("because", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "state IN ('draft', 'scheduled', 'sending', 'paused', 'done', 'cancelled')",
+            "state IN ('loading', 'draft', 'scheduled', 'sending', 'paused', 'done', 'cancelled')",
             name=op.f("ck_campaigns_state_is_known"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaigns")),

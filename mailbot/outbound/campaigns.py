@@ -1,0 +1,150 @@
+"""Campaigns: made from a template and an audience, expanded when due, composed for each recipient."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+
+import structlog
+
+from mailbot.core.address import Address, parse_address
+from mailbot.core.compose import CampaignComposer, Recipient
+from mailbot.core.person import PersonKey
+from mailbot.core.templates import Template, parse_template
+from mailbot.outbound.delivery import Outgoing
+from mailbot.outbound.letterhead import Letterhead
+from mailbot.store import campaigns
+from mailbot.store.campaigns import Campaign, Member
+from mailbot.store.engine import Database
+from mailbot.store.outbox import ClaimedRow
+
+log = structlog.get_logger()
+
+# Lines a transaction: one writer at a time, and intake must not wait longer than ~50 ms for it.
+_LOAD_CHUNK = 500
+_EXPAND_CHUNK = 500
+_COMPOSERS_KEPT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceLine:
+    """One line of an audience: its number in the file, the address, and what the template sees."""
+
+    line: int
+    address: Address
+    fields: Mapping[str, object]
+
+
+def create(
+    database: Database,
+    person_key: PersonKey,
+    *,
+    name: str,
+    subject: str,
+    text_source: str,
+    html_source: str | None,
+    audience: Iterable[AudienceLine],
+) -> Campaign:
+    """Store template and audience as a draft.
+
+    Nobody can schedule it before the last line is in. A person who stands in the audience twice
+    is kept once. Raises TemplateError, RefusedError (the name is taken), StoreError.
+    """
+    read_template(name, subject, text_source, html_source)  # refuse before anything is stored
+    with database.write() as conn:
+        campaign_id = campaigns.create(
+            conn, name=name, subject=subject, text_source=text_source, html_source=html_source
+        )
+    lines = iter(audience)
+    while chunk := list(islice(lines, _LOAD_CHUNK)):
+        members = [
+            Member(one.line, one.address, person_key.identify(one.address), one.fields)
+            for one in chunk
+        ]
+        with database.write() as conn:
+            campaigns.add_members(conn, campaign_id, members)
+    with database.write() as conn:
+        return campaigns.finish_loading(conn, name)
+
+
+def read_template(name: str, subject: str, text_source: str, html_source: str | None) -> Template:
+    """The campaign's template. Raises TemplateError."""
+    return parse_template(name, text_source, html_source, subject)
+
+
+async def tick(database: Database, our_domain: str) -> int:
+    """Start what is due, expand what was started, finish what is sent; returns rows expanded.
+
+    Called every second by the daemon's ticker. Safe with several daemons: every step is a
+    compare-and-set or resumes at a stored line.
+    """
+    for campaign in await database.commit(campaigns.start_due):
+        log.info("campaign_started", campaign=campaign.name)
+    expanded = 0
+    for campaign_id in await database.look(campaigns.unexpanded):
+        while taken := await database.commit(
+            lambda conn, campaign_id=campaign_id: campaigns.expand(  # type: ignore[misc]
+                conn, campaign_id, our_domain=our_domain, limit=_EXPAND_CHUNK
+            )
+        ):
+            expanded += taken
+            await asyncio.sleep(0)
+    for campaign in await database.commit(campaigns.finish_sent):
+        log.info("campaign_done", campaign=campaign.name)
+    return expanded
+
+
+class CampaignLetters:
+    """Composes a campaign's rows; what all recipients share is built once a campaign."""
+
+    def __init__(self, database: Database, letterhead: Letterhead) -> None:
+        self._database = database
+        self._letterhead = letterhead
+        self._composers: dict[int, CampaignComposer] = {}
+
+    async def compose(self, row: ClaimedRow) -> Outgoing:
+        """One recipient's letter. Raises TemplateError, InputError."""
+        if row.campaign_id is None or row.address is None:
+            raise ValueError(f"row {row.id} is no campaign row with an address")
+        composer = self._composers.get(row.campaign_id)
+        if composer is None:
+            composer = await self._composer(row.campaign_id)
+        address = parse_address(row.address)
+        composed = composer.compose(
+            Recipient(address, str(row.fields.get("name", "")), row.fields),
+            row.message_id,
+            datetime.now(UTC),
+            self._letterhead.opt_out_address(row.person.person_hash),
+        )
+        return Outgoing(
+            self._letterhead.return_path(row.id),
+            address.envelope,
+            composed.message,
+            composed.needs_smtputf8,
+        )
+
+    async def _composer(self, campaign_id: int) -> CampaignComposer:
+        campaign = await self._database.look(lambda conn: campaigns.by_id(conn, campaign_id))
+        sender = self._letterhead.marketing
+        composer = CampaignComposer(
+            read_template(
+                campaign.name, campaign.subject, campaign.text_source, campaign.html_source
+            ),
+            sender,
+            self._letterhead.shop,
+            list_id=f"offers.{sender.address.domain}",
+            feedback_id=f"{_feedback_name(campaign)}:campaign:{sender.address.domain}",
+        )
+        while len(self._composers) >= _COMPOSERS_KEPT:
+            self._composers.pop(next(iter(self._composers)))
+        self._composers[campaign_id] = composer
+        return composer
+
+
+def _feedback_name(campaign: Campaign) -> str:
+    """The campaign as Feedback-ID may name it: ASCII, without a colon."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", campaign.name).strip("-") or f"c{campaign.id}"

@@ -1,0 +1,54 @@
+"""Who our mail is from and where its answers go: built once from the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mailbot.config import Settings
+from mailbot.core.address import parse_address
+from mailbot.core.compose import Sender, Shop
+from mailbot.core.tokens import (
+    TokenKeys,
+    opt_out_address,
+    return_path_address,
+    sign_opt_out,
+    sign_return_path,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Letterhead:
+    """The shop, its two senders, and the keys that sign what points back to us."""
+
+    shop: Shop
+    marketing: Sender
+    order_status: Sender
+    token_keys: TokenKeys
+
+    @classmethod
+    def of(cls, settings: Settings, token_keys: TokenKeys) -> Letterhead:
+        """The letterhead that the settings describe."""
+        return cls(
+            Shop(
+                settings.shop.name,
+                parse_address(settings.shop.help_address),
+                settings.shop.postal_address,
+            ),
+            Sender(settings.campaigns.from_name, parse_address(settings.campaigns.from_address)),
+            Sender(
+                settings.order_status.from_name, parse_address(settings.order_status.from_address)
+            ),
+            token_keys,
+        )
+
+    def opt_out_address(self, person_hash: str) -> str:
+        """help+u-TOKEN@…: stands in List-Unsubscribe and nowhere else."""
+        return opt_out_address(
+            self.shop.help_address.envelope, sign_opt_out(self.token_keys, person_hash)
+        )
+
+    def return_path(self, outbox_id: int) -> str:
+        """help+b-TOKEN@…: the envelope sender that tells which message a bounce is about (VERP)."""
+        return return_path_address(
+            self.shop.help_address.envelope, sign_return_path(self.token_keys, outbox_id)
+        )

@@ -1,0 +1,178 @@
+"""Order status: the shop hands over one message about one order; each type is a template.
+
+The type decides what a message is: only allow-listed types exist, so no flag can turn an offer
+into order status (invariant 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from mailbot.core.address import Address, parse_address
+from mailbot.core.compose import OrderStatusComposer, Recipient, shop_fields
+from mailbot.core.errors import AddressError, InputError, NotFoundError, TemplateError
+from mailbot.core.person import PersonKey
+from mailbot.core.templates import Template, parse_template, required_fields_of
+from mailbot.outbound.delivery import Outgoing
+from mailbot.outbound.letterhead import Letterhead
+from mailbot.store import outbox
+from mailbot.store.engine import Connection
+from mailbot.store.outbox import ClaimedRow
+
+_GIVEN = frozenset({"recipient_name", "recipient_address"})
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStatus:
+    """What the shop hands over. `idempotency_key` names this message for ever."""
+
+    type: str
+    address: Address
+    idempotency_key: str
+    fields: Mapping[str, object]
+
+    @classmethod
+    def read(cls, handed: object, where: str = "") -> OrderStatus:
+        """From one JSON object: {"type", "to", "idempotency_key", "fields"}.
+
+        Raises InputError naming `where` and the key that is wrong.
+        """
+        if not isinstance(handed, dict):
+            raise InputError("this is no JSON object", where=where, next_step=_EXAMPLE)
+        for key in ("type", "to", "idempotency_key"):
+            if not isinstance(handed.get(key), str) or not handed[key].strip():
+                raise InputError(f"“{key}” is missing or no text", where=where, next_step=_EXAMPLE)
+        unknown = sorted(set(handed) - {"type", "to", "idempotency_key", "fields"})
+        if unknown:
+            raise InputError(
+                f"“{unknown[0]}” is no key of a message", where=where, next_step=_EXAMPLE
+            )
+        fields = handed.get("fields", {})
+        if not isinstance(fields, dict):
+            raise InputError("“fields” is no JSON object", where=where, next_step=_EXAMPLE)
+        if len(handed["idempotency_key"]) > 200:
+            raise InputError("“idempotency_key” is longer than 200 characters", where=where)
+        try:
+            address = parse_address(handed["to"])
+        except AddressError as error:
+            raise InputError(f"“to” is no address: {error.what}", where=where) from error
+        return cls(handed["type"], address, handed["idempotency_key"], fields)
+
+
+_EXAMPLE = (
+    'Write {"type": "shipped", "to": "ann@example.org", "idempotency_key": "order-1001-shipped", '
+    '"fields": {"order_number": "1001"}}.'
+)
+
+
+class OrderStatusTypes:
+    """The allow-listed types and their templates: mailbot's own, and the admin's over them."""
+
+    def __init__(self, templates_dir: Path | None = None) -> None:
+        """Reads every template. Raises TemplateError for one that cannot be read."""
+        shipped = resources.files("mailbot") / "data" / "order_status"
+        sources = {**_sources(shipped), **(_sources(templates_dir) if templates_dir else {})}
+        shared = {name: text for name, text in sources.items() if name.startswith("_")}
+        self._templates = {
+            name.removesuffix(".txt"): parse_template(
+                name.removesuffix(".txt"),
+                text,
+                sources.get(f"{name.removesuffix('.txt')}.html"),
+                shared=shared,
+            )
+            for name, text in sources.items()
+            if name.endswith(".txt") and not name.startswith("_")
+        }
+
+    @property
+    def names(self) -> list[str]:
+        """The types that may be handed over."""
+        return sorted(self._templates)
+
+    def template(self, type_name: str) -> Template:
+        """The template of a type. Raises NotFoundError, which lists the types there are."""
+        try:
+            return self._templates[type_name]
+        except KeyError:
+            raise NotFoundError(
+                f"“{type_name}” is no order-status type",
+                next_step=f"The types are: {', '.join(self.names)}.",
+            ) from None
+
+
+def _sources(folder: Traversable | Path) -> dict[str, str]:
+    sources = {}
+    for entry in folder.iterdir():
+        if entry.is_file() and entry.name.endswith((".txt", ".html")):
+            try:
+                sources[entry.name] = entry.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise TemplateError(
+                    "this file is not UTF-8", where=str(entry), next_step="Save it as UTF-8."
+                ) from error
+    return sources
+
+
+def hand_over(
+    conn: Connection,
+    message: OrderStatus,
+    types: OrderStatusTypes,
+    person_key: PersonKey,
+    letterhead: Letterhead,
+) -> bool:
+    """Queue one message; False where its idempotency key was handed over before.
+
+    The caller answers the shop only after its transaction is durable. Raises NotFoundError for an
+    unknown type, InputError for a field the template needs and the message does not have.
+    """
+    needed = required_fields_of(types.template(message.type))
+    missing = sorted(needed - _GIVEN - set(shop_fields(letterhead.shop)) - set(message.fields))
+    if missing:
+        raise InputError(
+            f"the type “{message.type}” needs the field{'s' if missing[1:] else ''} "
+            + ", ".join(f"“{name}”" for name in missing),
+            where=message.idempotency_key,
+            next_step='Add them under "fields".',
+        )
+    return outbox.enqueue_order_status(
+        conn,
+        message_type=message.type,
+        address=message.address,
+        person=person_key.identify(message.address),
+        fields=message.fields,
+        idempotency_key=message.idempotency_key,
+        our_domain=letterhead.order_status.address.domain,
+    )
+
+
+class OrderStatusLetters:
+    """Composes order-status rows."""
+
+    def __init__(self, types: OrderStatusTypes, letterhead: Letterhead) -> None:
+        self._types = types
+        self._letterhead = letterhead
+        self._composers: dict[str, OrderStatusComposer] = {}
+
+    async def compose(self, row: ClaimedRow) -> Outgoing:
+        """One message. Raises NotFoundError where its type was removed, TemplateError."""
+        if row.type is None or row.address is None:
+            raise ValueError(f"row {row.id} is no order-status row with an address")
+        composer = self._composers.get(row.type)
+        if composer is None:
+            composer = self._composers[row.type] = OrderStatusComposer(
+                self._types.template(row.type), self._letterhead.order_status, self._letterhead.shop
+            )
+        address = parse_address(row.address)
+        recipient = Recipient(address, str(row.fields.get("name", "")), row.fields)
+        composed = composer.compose(recipient, row.message_id, datetime.now(UTC))
+        return Outgoing(
+            self._letterhead.return_path(row.id),
+            address.envelope,
+            composed.message,
+            composed.needs_smtputf8,
+        )
