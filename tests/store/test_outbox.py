@@ -1,0 +1,224 @@
+"""Queue, claim, lease, give back, recover."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from sqlalchemy import text
+
+from mailbot.core.consent import Kind
+from mailbot.core.eligibility import MessageKind
+from mailbot.core.errors import StoreError
+from mailbot.core.outbox_states import State
+from mailbot.store import campaigns, consent, outbox, switches
+from mailbot.store.engine import Database
+from tests.store.conftest import address, event, person
+from tests.store.filling import (
+    ME,
+    begin,
+    campaign_under_way,
+    claim,
+    end,
+    let_leases_run_out,
+    queue_order_status,
+    state_of,
+)
+
+
+def recover(database: Database) -> outbox.Recovered:
+    with database.write() as conn:
+        return outbox.recover_expired(conn)
+
+
+def test_one_idempotency_key_is_one_message_for_ever(database: Database) -> None:
+    assert queue_order_status(database, key="order-1")
+    assert not queue_order_status(database, key="order-1")
+    assert len(claim(database)) == 1
+
+
+def test_order_status_is_claimed_before_any_campaign(database: Database) -> None:
+    campaign_under_way(database, *(f"c{n}@example.org" for n in range(20)))
+    queue_order_status(database)
+    assert [row.kind for row in claim(database, limit=2)] == [
+        MessageKind.ORDER_STATUS, MessageKind.CAMPAIGN
+    ]  # fmt: skip
+
+
+def test_two_daemons_never_claim_the_same_row(database: Database) -> None:
+    for number in range(60):
+        queue_order_status(database, key=f"o{number}")
+    claimed: list[int] = []
+
+    def work(name: str) -> None:
+        while rows := claim(database, limit=7, by=name):
+            claimed.extend(row.id for row in rows)
+
+    threads = [threading.Thread(target=work, args=(f"daemon-{n}",)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == sorted(set(claimed))
+    assert len(claimed) == 60
+
+
+def test_a_row_waits_for_its_time(database: Database) -> None:
+    queue_order_status(database)
+    with database.write() as conn:
+        conn.execute(text("UPDATE outbox SET not_before = '2999-01-01 00:00:00.000000'"))
+    assert claim(database) == []
+
+
+def test_a_paused_campaign_is_not_claimed_and_gives_its_claimed_rows_back(
+    database: Database,
+) -> None:
+    campaign_under_way(database, "ann@example.org", "bob@example.org")
+    [row] = claim(database, limit=1)
+    with database.write() as conn:
+        campaigns.pause(conn, "spring", "wrong price")
+    assert state_of(database, row.id) is State.QUEUED
+    assert begin(database, row) is None
+    assert claim(database) == []
+    with database.write() as conn:
+        campaigns.resume(conn, "spring")
+    assert len(claim(database)) == 2
+
+
+def test_while_marketing_is_stopped_only_order_status_is_claimed(database: Database) -> None:
+    campaign_under_way(database, "ann@example.org")
+    queue_order_status(database)
+    with database.write() as conn:
+        switches.turn(conn, switches.MARKETING_STOPPED, is_on=True, because="wrong list")
+    assert [row.kind for row in claim(database)] == [MessageKind.ORDER_STATUS]
+
+
+def test_a_claim_whose_lease_ran_out_goes_back_to_the_queue(database: Database) -> None:
+    queue_order_status(database)
+    [row] = claim(database)
+    assert recover(database).queued == ()
+    let_leases_run_out(database)
+    assert recover(database).queued == (row.id,)
+    assert begin(database, row) is None, "the first daemon must not begin what it lost"
+
+
+def test_a_heartbeat_keeps_a_lease_and_revives_none(database: Database) -> None:
+    queue_order_status(database)
+    [row] = claim(database, lease=60)
+    with database.write() as conn:
+        assert outbox.extend_leases(conn, claimed_by=ME, lease_seconds=60) == [row.id]
+        assert outbox.extend_leases(conn, claimed_by="another", lease_seconds=60) == []
+    let_leases_run_out(database)
+    with database.write() as conn:
+        assert outbox.extend_leases(conn, claimed_by=ME, lease_seconds=60) == []
+
+
+def test_order_status_left_in_sending_is_resent_three_times_under_one_message_id(
+    database: Database,
+) -> None:
+    queue_order_status(database)
+    seen = []
+    for _ in range(4):
+        [row] = claim(database)
+        seen.append(row.message_id)
+        begin(database, row)
+        let_leases_run_out(database)
+        recovered = recover(database)
+        assert recovered.uncertain == (row.id,)
+    assert len(seen) == 4
+    assert len(set(seen)) == 1
+    assert recovered.resent == ()
+    assert state_of(database, row.id) is State.UNCERTAIN
+
+
+def test_marketing_left_in_sending_waits_for_a_person(database: Database) -> None:
+    campaign_under_way(database, "ann@example.org")
+    [row] = claim(database)
+    begin(database, row)
+    let_leases_run_out(database)
+    assert recover(database).uncertain == (row.id,)
+    assert state_of(database, row.id) is State.UNCERTAIN
+    assert claim(database) == []
+
+
+def test_a_late_answer_turns_uncertain_into_sent(database: Database) -> None:
+    campaign_under_way(database, "ann@example.org")
+    [row] = claim(database)
+    attempt_id = begin(database, row)
+    assert attempt_id is not None
+    let_leases_run_out(database)
+    recover(database)
+    assert end(database, row, attempt_id, State.SENT)
+    assert state_of(database, row.id) is State.SENT
+
+
+def test_an_answer_to_an_older_attempt_changes_nothing(database: Database) -> None:
+    queue_order_status(database)
+    [row] = claim(database)
+    old_attempt = begin(database, row)
+    assert old_attempt is not None
+    let_leases_run_out(database)
+    recover(database)
+    [again] = claim(database)
+    begin(database, again)
+    assert not end(database, row, old_attempt, State.REJECTED)
+    assert state_of(database, row.id) is State.SENDING
+
+
+def test_an_opt_out_withholds_what_waits_and_leaves_order_status(database: Database) -> None:
+    campaign_under_way(database, "ann@example.org", "bob@example.org")
+    queue_order_status(database, "ann@example.org")
+    with database.write() as conn:
+        consent.record(conn, event(Kind.OPT_OUT))
+    with database.write() as conn:
+        assert outbox.withhold_marketing_of(conn, person("ann@example.org"), "opt_out") == 1
+    assert {row.address for row in claim(database) if row.kind is MessageKind.CAMPAIGN} == {
+        "bob@example.org"
+    }
+
+
+def test_one_acknowledgement_an_address_a_period(database: Database) -> None:
+    def acknowledge() -> bool:
+        with database.write() as conn:
+            return outbox.enqueue_acknowledgement(
+                conn, address=address("ann@example.org"), person=person("ann@example.org"),
+                fields={}, every_days=30, our_domain="shop.example",
+            )  # fmt: skip
+
+    assert acknowledge()
+    assert not acknowledge()
+    with database.write() as conn:
+        conn.execute(text("UPDATE outbox SET created_at = '2020-01-01 00:00:00.000000'"))
+    assert acknowledge()
+
+
+def test_a_campaign_row_without_a_campaign_cannot_be_stored(database: Database) -> None:
+    queue_order_status(database)
+    with pytest.raises(StoreError, match="campaign_has_one"), database.write() as conn:
+        conn.execute(text("UPDATE outbox SET kind = 'campaign'"))
+
+
+def test_messages_are_found_by_their_message_id_and_number(database: Database) -> None:
+    queue_order_status(database)
+    [row] = claim(database)
+    with database.read() as conn:
+        assert outbox.messages_named(conn, ["<x@y>"]) == []
+        [by_id] = outbox.messages_named(conn, [row.message_id])
+        [by_number] = outbox.messages_named(conn, [], [row.id])
+        assert by_id == by_number
+        assert by_id.person == person("ann@example.org")
+        assert outbox.person_of_hash(conn, row.person.person_hash) == row.person
+
+
+def test_claims_use_the_indexes_made_for_them(database: Database) -> None:
+    campaign_under_way(database, "ann@example.org")
+    plans = {
+        "ix_outbox_due ": "SELECT id FROM outbox WHERE state IN ('queued', 'deferred') AND "
+        "not_before <= '2999' AND campaign_id IS NULL ORDER BY priority, not_before, id LIMIT 9",
+        "ix_outbox_due_campaign": "SELECT id FROM outbox WHERE state IN ('queued', 'deferred') "
+        "AND not_before <= '2999' AND campaign_id = 1 ORDER BY not_before, id LIMIT 9",
+    }
+    with database.read() as conn:
+        for index, query in plans.items():
+            plan = conn.execute(text(f"EXPLAIN QUERY PLAN {query}")).all()
+            assert index.strip() in str(plan)
