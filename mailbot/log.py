@@ -1,4 +1,4 @@
-"""One log for mailbot and its libraries: JSON lines to a pipe or the journal, colours on a terminal.
+"""One log for mailbot and its libraries: JSON lines to a pipe or journal, colours on a terminal.
 
 Standard error carries it, so that what a command prints stays clean. No customer's address leaves
 at info or above, even where an event was given one by mistake (privacy.md: a keyed hash instead).

@@ -41,7 +41,7 @@ def read_secret(settings: Settings, name: str, *, key: str = "password_file") ->
     unreadable, empty, more than one line, not UTF-8, or readable by everybody on the machine.
     """
     path = secret_path(name, settings.path)
-    if_missing = f"Write the password into it, on one line, and run chmod 600 {path}."
+    if_missing = f"Write the password into it, on one line, and run chmod o-rwx {path}."
     return _read(settings, path, key, if_missing)
 
 
@@ -121,7 +121,7 @@ def _read(settings: Settings, path: Path, key: str, if_missing: str) -> str:
     else:
         if mode & stat.S_IROTH and _is_open_to_all(path):
             what = f"everybody on this machine can read the secret in {path}."
-            write = f"Run chmod 600 {path}; replace a password that others may have read."
+            write = f"Run chmod o-rwx {path}; replace a password that others may have read."
         elif not text.strip():
             what, write = f"the file {path} is empty.", if_missing
         elif len(content) > _LARGEST_SECRET or "\n" in text or "\x00" in text:

@@ -54,14 +54,20 @@ def _one_line(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    try:
-        address = parse_address(text)
-    except AddressError as error:
+    if not _is_bare(text):
         raise InputError(
             f"{text[:80]!r} is not one address.",
             next_step='Write the address alone, like "help@shop.example".',
-        ) from error
-    return address.text
+        )
+    return text
+
+
+def _is_bare(address: str) -> bool:
+    """Is it an address and nothing around or inside it? `parse_address` is kinder, to mail."""
+    try:
+        return parse_address(address).text == address
+    except AddressError:
+        return False
 
 
 def _help_address(text: str) -> str:
@@ -82,13 +88,12 @@ def _help_address(text: str) -> str:
 
 
 def _own_domain(text: str) -> str:
-    try:
-        domain = parse_address(f"x@{text}").domain
-    except AddressError as error:
+    if not _is_bare(f"x@{text}"):
         raise InputError(
             f"{text[:80]!r} is not a domain.",
             next_step='Write what stands right of the "@", like "shop.example".',
-        ) from error
+        )
+    domain = parse_address(f"x@{text}").domain
     if domain in FREE_MAIL_DOMAINS:
         raise InputError(
             f"{domain!r} is a free-mail domain: every customer who writes from there would be "
