@@ -164,7 +164,8 @@ def compose_acknowledgement(
     return letters.compose(letters.render(template, to), to, message_id, date, extra)
 
 
-def _shop_fields(shop: Shop) -> dict[str, object]:
+def shop_fields(shop: Shop) -> dict[str, object]:
+    """What mailbot gives to every template, whatever the recipient brings."""
     help_address = shop.help_address.envelope
     return {
         "shop_name": shop.name,
@@ -179,7 +180,7 @@ class _Letters:
     """The skeleton all messages of one sender share."""
 
     def __init__(self, sender: Sender, shop: Shop) -> None:
-        self._fields = _shop_fields(shop)
+        self._fields = shop_fields(shop)
         self._from = mailbox_line("From", sender.name, sender.address)
         self._reply_to = mailbox_line("Reply-To", "", shop.help_address)
         self._is_utf8 = not (self._from + self._reply_to).isascii()

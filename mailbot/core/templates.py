@@ -170,6 +170,8 @@ def _compile(
         for key in keys:
             sandbox.get_template(key)
         trees = {key: sandbox.parse(shared.get(key, source), key, key) for key in (place, *keys)}
+    except TemplateError:  # a ValueError too, and it knows better than the last clause
+        raise
     except jinja2.TemplateSyntaxError as error:
         above = skipped if error.name == place else 0
         where = f"{error.name or place}, line {error.lineno + above}"
