@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from mailbot.core.address import parse_address
 from mailbot.core.compose import (
+    PROVIDED_FIELDS,
     CampaignComposer,
     Composed,
     OrderStatusComposer,
@@ -274,6 +275,12 @@ class TestCampaigns:
         text = "{{ unsubscribe_address }} {{ postal_address }}"
         shown = content(read(campaign(text, recipient=Recipient(ANN, "", fields))), "plain")
         assert shown == f"help@shop.example {SHOP.postal_address}\n"
+
+    def test_every_field_that_is_promised_is_there(self) -> None:
+        text = " ".join(f"{{{{ {name} }}}}" for name in PROVIDED_FIELDS)
+        shown = content(read(campaign(text, recipient=Recipient(ANN, "Ann B."))), "plain")
+        for value in ("Ann B.", ANN.text, SHOP.name, "mailto:help@shop.example?subject="):
+            assert value in shown
 
     def test_no_campaign_without_a_postal_address(self) -> None:
         with pytest.raises(InputError, match="postal address"):
