@@ -1,0 +1,277 @@
+"""The daemon: starts intake, sender and ticker, says READY, waits, stops them in turn.
+
+APScheduler only ticks. What is due stands in tables, so a tick that is missed, late or doubled
+changes nothing, and several daemons may tick at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from mailbot import notify
+from mailbot.config import MailboxSettings, Settings, load_person_key, load_token_keys, read_secret
+from mailbot.core.eligibility import MessageKind
+from mailbot.core.errors import MailbotError, WrongPersonKey
+from mailbot.core.person import PersonKey
+from mailbot.core.tokens import TokenKeys
+from mailbot.inbound import review
+from mailbot.inbound.imap import Mailbox
+from mailbot.inbound.shop import Shop
+from mailbot.inbound.watch import LONGEST_PAUSE, Watch
+from mailbot.outbound import campaigns
+from mailbot.outbound.acknowledgements import AcknowledgementLetters
+from mailbot.outbound.campaigns import CampaignLetters
+from mailbot.outbound.delivery import boot_seconds
+from mailbot.outbound.letterhead import Letterhead
+from mailbot.outbound.order_status import OrderStatusLetters, OrderStatusTypes
+from mailbot.outbound.sender import Sender
+from mailbot.outbound.smtp import RelayConnection
+from mailbot.store import keys, outbox, schema
+from mailbot.store.engine import Database
+
+log = structlog.get_logger()
+
+_CAMPAIGN_TICK = 1  # seconds: also how soon a started campaign is seen
+_SWEEP_TICK = 5  # seconds between two looks for expired leases
+_REVIEW_TICK = 30  # seconds between two looks for overdue review items
+_ALIVE_TICK = 5
+# Longer than any pause that is still work: a fetch of 500 mails, a slow disk, a look for rows.
+_STUCK_AFTER = 120.0
+
+
+def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit code.
+
+    Raises StoreError or ConfigError where it cannot even start: systemd tries again later.
+    """
+    person_key = load_person_key(settings)
+    token_keys = load_token_keys(settings)
+    database = Database.open(settings.store.url)
+    try:
+        with database.read() as conn:
+            schema.check(conn)
+        is_right_key = _adopt(database, person_key)
+        daemon = _Daemon(settings, database, person_key, token_keys, is_right_key=is_right_key)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(daemon.run())
+    finally:
+        database.close()
+    return 0 if is_right_key else WrongPersonKey.exit_code
+
+
+def _adopt(database: Database, person_key: PersonKey) -> bool:
+    """Whether this key filled the database. With a wrong one nothing but order status goes on."""
+    try:
+        with database.write() as conn:
+            keys.adopt(conn, person_key)
+    except WrongPersonKey as error:
+        # Intake must not run either: it would record opt-outs under hashes that nobody looks up.
+        # The mail stays where it is, and is heard once the key is right.
+        log.critical("wrong_person_key", why=str(error))
+        return False
+    return True
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not made for every platform; the standard loop does the same, slower
+        return None
+    return uvloop.new_event_loop
+
+
+class _Watcher:
+    """One mailbox's thread, and when it last made progress."""
+
+    def __init__(
+        self,
+        mailbox: MailboxSettings,
+        settings: Settings,
+        shop: Shop,
+        database: Database,
+        *,
+        daemon: str,
+        stop: threading.Event,
+    ) -> None:
+        self.progressed_at = boot_seconds()
+        self._watch = Watch(
+            mailbox,
+            shop,
+            database,
+            daemon=daemon,
+            # Read anew for each connection: an admin may change a password while we run.
+            open_mailbox=lambda: Mailbox(mailbox, read_secret(settings, mailbox.password_file)),
+            progress=self._progress,
+        )
+        self.thread = threading.Thread(
+            target=self._watch.run, args=(stop,), name=f"intake-{mailbox.name}", daemon=True
+        )
+
+    def _progress(self) -> None:
+        self.progressed_at = boot_seconds()
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether it made no progress for longer than any pause of its own explains."""
+        is_blind = self._watch.status.blind_since is not None
+        patience = _STUCK_AFTER + (LONGEST_PAUSE.total_seconds() if is_blind else 0)
+        return not self.thread.is_alive() or now - self.progressed_at > patience
+
+
+class _Daemon:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        person_key: PersonKey,
+        token_keys: TokenKeys,
+        *,
+        is_right_key: bool,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._is_right_key = is_right_key
+        # Unique for each start: a killed daemon's leases are not ours, whatever its name was.
+        name = settings.daemon.name or socket.gethostname()
+        self._claimed_by = f"{name}:{os.getpid()}:{secrets.token_hex(4)}"
+        letterhead = Letterhead.of(settings, token_keys)
+        self._our_domain = letterhead.marketing.address.domain
+        self._stop = asyncio.Event()
+        self._stop_threads = threading.Event()
+        self._sender = self._make_sender(letterhead)
+        self._watchers = self._make_watchers(Shop.of(settings, person_key, token_keys))
+
+    def _make_sender(self, letterhead: Letterhead) -> Sender:
+        relay = self._settings.relay
+        password = read_secret(self._settings, relay.password_file) if relay.password_file else None
+        types = OrderStatusTypes(self._settings.order_status.templates_dir)
+        return Sender(
+            self._database,
+            self._settings.sender,
+            connect=lambda: RelayConnection(relay, password),
+            connections=relay.connections,
+            composers={
+                MessageKind.CAMPAIGN: CampaignLetters(self._database, letterhead),
+                MessageKind.ORDER_STATUS: OrderStatusLetters(types, letterhead),
+                MessageKind.ACKNOWLEDGEMENT: AcknowledgementLetters(letterhead),
+            },
+            claimed_by=self._claimed_by,
+            policy_version=self._settings.shop.policy_version,
+            sends_marketing=self._is_right_key,
+        )
+
+    def _make_watchers(self, shop: Shop) -> list[_Watcher]:
+        if not self._is_right_key:
+            return []
+        return [
+            _Watcher(
+                mailbox,
+                self._settings,
+                shop,
+                self._database,
+                daemon=self._claimed_by,
+                stop=self._stop_threads,
+            )
+            for mailbox in self._settings.mailboxes
+        ]
+
+    async def run(self) -> None:
+        """Start, READY=1, wait, STOPPING=1, stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        ticker = self._make_ticker()
+        for watcher in self._watchers:
+            watcher.thread.start()
+        sending = asyncio.create_task(self._sender.run(self._stop))
+        sending.add_done_callback(lambda _: self._stop.set())
+        ticker.start()
+        notify.tell("READY=1")
+        log.info("daemon_started", claimed_by=self._claimed_by, mailboxes=len(self._watchers))
+        try:
+            await self._stop.wait()
+        finally:
+            notify.tell("STOPPING=1")
+            log.info("daemon_stopping")
+            ticker.shutdown(wait=False)
+            self._stop_threads.set()
+            await sending  # raises what ended the sender, if anything did
+            await asyncio.to_thread(self._join)
+            log.info("daemon_stopped")
+
+    def _join(self) -> None:
+        for watcher in self._watchers:
+            watcher.thread.join(timeout=self._settings.sender.stop_seconds)
+
+    def _make_ticker(self) -> AsyncIOScheduler:
+        # A tick that is late is still wanted, twins are not; nothing is kept between starts.
+        ticker = AsyncIOScheduler(
+            timezone="UTC",
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        self._every(ticker, _CAMPAIGN_TICK, self._tick_campaigns)
+        self._every(ticker, _SWEEP_TICK, self._sweep_leases)
+        self._every(ticker, _REVIEW_TICK, self._expire_reviews)
+        self._every(ticker, _ALIVE_TICK, self._tell_alive)
+        return ticker
+
+    def _every(
+        self,
+        ticker: AsyncIOScheduler,
+        seconds: float,
+        job: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        ticker.add_job(partial(_guarded, job), "interval", seconds=seconds, id=job.__name__)
+
+    async def _tick_campaigns(self) -> None:
+        if not self._is_right_key:
+            return
+        if await campaigns.tick(self._database, self._our_domain):
+            self._sender.wake()
+
+    async def _sweep_leases(self) -> None:
+        recovered = await self._database.commit(outbox.recover_expired)
+        if recovered.queued or recovered.uncertain or recovered.resent:
+            log.warning(
+                "leases_recovered",
+                queued=len(recovered.queued),
+                uncertain=len(recovered.uncertain),
+                resent=len(recovered.resent),
+            )
+            self._sender.wake()
+
+    async def _expire_reviews(self) -> None:
+        if self._is_right_key:
+            version = self._settings.shop.policy_version
+            await asyncio.to_thread(review.expire_overdue, self._database, version)
+
+    async def _tell_alive(self) -> None:
+        """Ping the watchdog only while every part makes progress: a ping by itself proves nothing."""
+        now = boot_seconds()
+        stuck = [watcher.thread.name for watcher in self._watchers if watcher.is_stuck(now)]
+        if now - self._sender.progressed_at > _STUCK_AFTER:
+            stuck.append("sender")
+        if stuck:
+            log.critical("part_stuck", parts=stuck)
+        else:
+            notify.tell("WATCHDOG=1")
+
+
+async def _guarded(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """A tick that fails is told, and ticks again."""
+    try:
+        await job()
+    except MailbotError as error:
+        log.error("tick_failed", job=job.__name__, why=str(error))
+    except Exception:
+        log.exception("tick_failed", job=job.__name__)
