@@ -10,6 +10,7 @@ from email import policy
 from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.utils import parseaddr
+from html import unescape
 from importlib import resources
 
 import pytest
@@ -136,6 +137,10 @@ OUR_HEADERS = [
 ]  # fmt: skip
 
 
+def _unix(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 class TestAnyLetter:
     @given(header_text(min_size=1, max_size=300), header_text(max_size=120), ANY_BODY)
     @example("=?utf-8?q?x?=", "=?utf-8?q?x?=", "=_mailbot_alternative\n--=_mailbot_alternative--")
@@ -152,10 +157,11 @@ class TestAnyLetter:
         message = read(composed)
         assert message["Subject"] == subject.strip(" ")
         assert to_of(composed) == (name.strip(), "ann@customer.example")
-        expected = body.replace("\r\n", "\n").replace("\r", "\n")
+        expected = _unix(body)
         assert content(message, "plain") == expected + "\n" * (not expected.endswith("\n"))
 
     @given(ANY_BODY, ANY_BODY)
+    @example("--=_mailbot_alternative--\n", "--=_mailbot_alternative\n")
     def test_text_and_html_stand_side_by_side(self, text: str, html: str) -> None:
         composed = order_status("Hello", "", text, html)
         assert_well_formed(composed)
@@ -164,6 +170,9 @@ class TestAnyLetter:
             "multipart/alternative", "text/plain", "text/html",
         ]  # fmt: skip
         assert not message.defects
+        assert content(message, "plain").rstrip("\n") == _unix(text).rstrip("\n")
+        shown = unescape(content(message, "html"))  # a field: the template escaped it
+        assert shown.rstrip("\n") == _unix(html).rstrip("\n")
 
     def test_short_ascii_text_is_sent_as_it_is(self) -> None:
         composed = order_status("Hello", "Ann", "Your parcel is here.\n.\n")
