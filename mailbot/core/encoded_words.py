@@ -37,6 +37,7 @@ _LARGER: Final = {
     "macintosh": "mac-roman",
 }
 _HEX: Final = re.compile(rb"=([0-9A-Fa-f]{2})")
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
 _NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/=]")
 _Piece = tuple[str, str, str]  # charset, "b" or "q", text
 
@@ -66,7 +67,9 @@ def _decode_leniently(raw: bytes, charset: str) -> str:
 def decode_header(raw: bytes) -> str:
     """An unfolded header value as text, 8-bit bytes and encoded words read, NULs dropped."""
     charset = "iso-2022-jp" if b"\x1b$" in raw else ""
-    return decode_words(decode_bytes(raw, charset)).replace("\x00", "")
+    text = decode_words(decode_bytes(raw, charset)).replace("\x00", "")
+    # UTF-7 can spell half a character, which no database takes.
+    return text if text.isascii() else _HALF.sub("\ufffd", text)
 
 
 def decode_words(text: str) -> str:
