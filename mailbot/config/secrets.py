@@ -31,7 +31,13 @@ def secret_path(name: str, config_path: Path) -> Path:
     if "/" in name or not credentials:
         return beside
     credential = Path(credentials) / name
-    return credential if credential.exists() else beside
+    try:
+        credential.stat()
+    except FileNotFoundError:
+        return beside
+    except OSError:
+        pass  # there, but barred: reading it will say so
+    return credential
 
 
 def read_secret(settings: Settings, name: str, *, key: str = "password_file") -> str:
@@ -133,5 +139,8 @@ def _read(settings: Settings, path: Path, key: str, if_missing: str) -> str:
 
 def _is_open_to_all(path: Path) -> bool:
     """May others walk every folder down to the file? A private folder protects what is in it."""
-    folders = path.resolve().parents
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in folders)
+    try:
+        folders = path.resolve().parents
+        return all(folder.stat().st_mode & stat.S_IXOTH for folder in folders)
+    except OSError:
+        return False  # barred to us, so to others

@@ -5,6 +5,7 @@ A check raises InputError(what, next_step=...); pydantic collects it, and faults
 
 from __future__ import annotations
 
+import os
 import re
 from contextvars import ContextVar
 from ipaddress import ip_address
@@ -166,15 +167,15 @@ def _beside_config(path: Path) -> Path:
 
 def _file(path: Path) -> Path:
     found = _beside_config(path)
-    if not found.is_file():
-        raise InputError(f"the file {found} does not exist.", next_step="Name one that does.")
+    if not os.path.isfile(found):  # Path.is_file raises where a folder is barred
+        raise InputError(f"there is no file {found}.", next_step="Name one that is there.")
     return found
 
 
 def _folder(path: Path) -> Path:
     found = _beside_config(path)
-    if not found.is_dir():
-        raise InputError(f"the folder {found} does not exist.", next_step="Create it.")
+    if not os.path.isdir(found):
+        raise InputError(f"there is no folder {found}.", next_step="Create it, or name another.")
     return found
 
 

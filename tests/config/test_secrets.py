@@ -86,6 +86,17 @@ def test_a_file_that_is_no_password_is_told(
     assert fault.key == "password_file"
 
 
+def test_a_credential_that_is_barred_is_told_and_not_looked_for_elsewhere(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path, imap_password="stale", barred="")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "barred"))  # no folder
+    (fault,) = _faults(settings)
+    assert (
+        fault.what == f"the file {tmp_path}/barred/imap-password cannot be read (Not a directory)."
+    )
+
+
 def test_a_secret_that_everybody_can_read_is_refused(settings: Settings, tmp_path: Path) -> None:
     _write(tmp_path, imap_password="secret")
     (tmp_path / "imap-password").chmod(0o644)

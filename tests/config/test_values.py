@@ -150,6 +150,18 @@ def test_relative_files_stand_beside_the_configuration(file: ConfigFile, tmp_pat
     assert settings.store.url == f"sqlite:///{tmp_path}/list.db?timeout=3"
 
 
+def test_files_that_are_not_there_are_told_with_their_whole_path(
+    file: ConfigFile, tmp_path: Path
+) -> None:
+    file.write(
+        _relay('host = "a.example"\nca_file = "ca.pem"'),
+        ("[order_status]", '[order_status]\ntemplates_dir = "mailbot.toml"'),
+    )
+    faults = file.faults()
+    assert faults["relay.ca_file"].what == f"there is no file {tmp_path}/ca.pem (line 15)."
+    assert f"there is no folder {file.path}" in faults["order_status.templates_dir"].what
+
+
 @pytest.mark.parametrize(
     ("url", "what"),
     [
