@@ -20,7 +20,14 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from mailbot import notify
-from mailbot.config import MailboxSettings, Settings, load_person_key, load_token_keys, read_secret
+from mailbot.config import (
+    MailboxSettings,
+    Settings,
+    check_secrets,
+    load_person_key,
+    load_token_keys,
+    read_secret,
+)
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.errors import MailbotError, WrongPersonKey
 from mailbot.core.person import PersonKey
@@ -29,6 +36,7 @@ from mailbot.inbound import review
 from mailbot.inbound.imap import Mailbox
 from mailbot.inbound.shop import Shop
 from mailbot.inbound.watch import LONGEST_PAUSE, Watch
+from mailbot.log import configure as configure_log
 from mailbot.outbound import campaigns
 from mailbot.outbound.acknowledgements import AcknowledgementLetters
 from mailbot.outbound.campaigns import CampaignLetters
@@ -55,6 +63,8 @@ def run(settings: Settings) -> int:
 
     Raises StoreError or ConfigError where it cannot even start: systemd tries again later.
     """
+    configure_log(settings.log.level, settings.log.format, own_addresses=settings.own_addresses)
+    check_secrets(settings)
     person_key = load_person_key(settings)
     token_keys = load_token_keys(settings)
     database = Database.open(settings.store.url)

@@ -115,7 +115,7 @@ class CampaignLetters:
             composer = await self._composer(row.campaign_id)
         address = parse_address(row.address)
         composed = composer.compose(
-            Recipient(address, str(row.fields.get("name", "")), row.fields),
+            Recipient(address, str(row.fields.get("name") or ""), row.fields),
             row.message_id,
             datetime.now(UTC),
             self._letterhead.opt_out_address(row.person.person_hash),

@@ -14,17 +14,16 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from mailbot.core.address import Address, parse_address
-from mailbot.core.compose import OrderStatusComposer, Recipient, shop_fields
+from mailbot.core.compose import PROVIDED_FIELDS, OrderStatusComposer, Recipient
 from mailbot.core.errors import AddressError, InputError, NotFoundError, TemplateError
 from mailbot.core.person import PersonKey
+from mailbot.core.preflight import Severity, order_status_faults
 from mailbot.core.templates import Template, parse_template, required_fields_of
 from mailbot.outbound.delivery import Outgoing
 from mailbot.outbound.letterhead import Letterhead
 from mailbot.store import outbox
 from mailbot.store.engine import Connection
 from mailbot.store.outbox import ClaimedRow
-
-_GIVEN = frozenset({"recipient_name", "recipient_address"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,10 @@ class OrderStatusTypes:
     """The allow-listed types and their templates: mailbot's own, and the admin's over them."""
 
     def __init__(self, templates_dir: Path | None = None) -> None:
-        """Reads every template. Raises TemplateError for one that cannot be read."""
+        """Reads every template.
+
+        Raises TemplateError for one that cannot be read, or that reads as an offer (16 CFR 316.3).
+        """
         shipped = resources.files("mailbot") / "data" / "order_status"
         sources = {**_sources(shipped), **(_sources(templates_dir) if templates_dir else {})}
         shared = {name: text for name, text in sources.items() if name.startswith("_")}
@@ -88,6 +90,9 @@ class OrderStatusTypes:
             for name, text in sources.items()
             if name.endswith(".txt") and not name.startswith("_")
         }
+
+        for template in self._templates.values():
+            _refuse_offers(template)
 
     @property
     def names(self) -> list[str]:
@@ -103,6 +108,12 @@ class OrderStatusTypes:
                 f"“{type_name}” is no order-status type",
                 next_step=f"The types are: {', '.join(self.names)}.",
             ) from None
+
+
+def _refuse_offers(template: Template) -> None:
+    for fault in order_status_faults(template):
+        if fault.severity is Severity.ERROR:
+            raise TemplateError(fault.what, where=fault.where, next_step=fault.next_step)
 
 
 def _sources(folder: Traversable | Path) -> dict[str, str]:
@@ -131,7 +142,7 @@ def hand_over(
     unknown type, InputError for a field the template needs and the message does not have.
     """
     needed = required_fields_of(types.template(message.type))
-    missing = sorted(needed - _GIVEN - set(shop_fields(letterhead.shop)) - set(message.fields))
+    missing = sorted(needed - PROVIDED_FIELDS - set(message.fields))
     if missing:
         raise InputError(
             f"the type “{message.type}” needs the field{'s' if missing[1:] else ''} "
@@ -168,7 +179,7 @@ class OrderStatusLetters:
                 self._types.template(row.type), self._letterhead.order_status, self._letterhead.shop
             )
         address = parse_address(row.address)
-        recipient = Recipient(address, str(row.fields.get("name", "")), row.fields)
+        recipient = Recipient(address, str(row.fields.get("name") or ""), row.fields)
         composed = composer.compose(recipient, row.message_id, datetime.now(UTC))
         return Outgoing(
             self._letterhead.return_path(row.id),
