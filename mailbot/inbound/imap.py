@@ -49,7 +49,7 @@ class Mailbox:
     def __init__(self, settings: MailboxSettings, password: str) -> None:
         self._settings = settings
         self._password = password
-        self._port = settings.port or (993 if settings.security == "tls" else 143)
+        self._port = settings.effective_port
         self._client: IMAPClient | None = None
         self._state: FolderState | None = None
         self._offers_idle = False

@@ -1,19 +1,23 @@
-"""One Dovecot for the folder's tests; each test takes a user of its own."""
+"""One Dovecot for the folder's tests, a user of its own for each test, and a fresh database."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from mailbot.config import MailboxSettings
 
+from mailbot.config import MailboxSettings
+from mailbot.store import schema
+from mailbot.store.engine import Database
 from tests.servers import dovecot
 
 
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[dovecot.Dovecot]:
-    """A running Dovecot; a test that stops it starts it again."""
+    """A running Dovecot, which no test stops."""
     if not dovecot.is_installed():
         pytest.skip("Debian's dovecot-imapd and openssl are not installed")
     with dovecot.Dovecot() as server:
@@ -23,7 +27,9 @@ def shared_server() -> Iterator[dovecot.Dovecot]:
 @pytest.fixture
 def user(request: pytest.FixtureRequest) -> str:
     """A user name of this test's own."""
-    return re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:60]
+    name = request.node.nodeid
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:40] + digest
 
 
 @pytest.fixture
@@ -36,7 +42,17 @@ def settings(shared_server: dovecot.Dovecot, user: str) -> MailboxSettings:
         security="none",
         username=user,
         password_file="password",
-        folders=["INBOX"],
+        folders=("INBOX",),
         poll_seconds=1,
         timeout_seconds=5,
     )
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """An empty database, made by the real migrations."""
+    url = f"sqlite:///{tmp_path}/mailbot.db"
+    schema.upgrade(url)
+    opened = Database.open(url)
+    yield opened
+    opened.close()

@@ -1,0 +1,248 @@
+"""What a verdict changes: consent events, holds with their review items, bounced rows, an answer.
+
+Everything of one mail stands in the caller's one transaction. Each change has a key made of the
+mail's identity, so a replay, from whatever folder, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mailbot.core.address import Address
+from mailbot.core.auto_reply import auto_reply_evidence
+from mailbot.core.consent import ConsentEvent, Kind, Source
+from mailbot.core.deadlines import is_worth_acknowledging
+from mailbot.core.person import Person
+from mailbot.core.verdicts import Bounce, Complaint, OptIn, OptOut, OurMessage, Review, Verdict
+from mailbot.inbound.mail import Mail
+from mailbot.inbound.shop import Shop
+from mailbot.store import consent, outbox, reviews
+from mailbot.store.engine import Connection
+
+# One report may mark so many of our messages: a forged one shall not sweep the list.
+MOST_BOUNCES_A_REPORT = 20
+_LONGEST_EVIDENCE = 1_000  # characters
+_ROBOTS = frozenset({
+    "mailer-daemon", "postmaster", "noreply", "no-reply", "no_reply", "donotreply", "do-not-reply",
+    "do_not_reply", "bounce", "bounces", "nobody", "autoreply", "auto-reply", "listserv",
+    "majordomo", "mdaemon",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One consent event about one person; `is_new` is False for a replay."""
+
+    kind: Kind
+    person: Person
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """A person, and the readable address where the mail tells it."""
+
+    person: Person
+    address: str | None = None
+
+
+def carry_out(conn: Connection, verdict: Verdict, mail: Mail, shop: Shop) -> tuple[Change, ...]:
+    """Do what `verdict` asks for. Verdicts that change nothing return ()."""
+    match verdict:
+        case OptOut():
+            return _opt_out(conn, verdict, mail, shop)
+        case OptIn():
+            return _record(
+                conn, Kind.OPT_IN, _named(conn, verdict.person_hashes), verdict, mail, shop
+            )
+        case Bounce():
+            return _bounce(conn, verdict, mail, shop)
+        case Complaint():
+            return _complaint(conn, verdict, mail, shop)
+        case Review():
+            asked = _subjects(conn, verdict.addresses, verdict.person_hashes, shop)
+            return hold(conn, asked, verdict, mail, shop, because=verdict.reason)
+        case _:
+            return ()
+
+
+def hold(
+    conn: Connection,
+    asked: Iterable[_Subject],
+    verdict: Verdict,
+    mail: Mail,
+    shop: Shop,
+    *,
+    because: str,
+) -> tuple[Change, ...]:
+    """Open a review item for each who may have asked, and hold them; one for nobody if none."""
+    people = list(asked)
+    nobody: list[Person | None] = [None]
+    for person in [subject.person for subject in people] or nobody:
+        reviews.open_item(
+            conn,
+            key=f"mail:{mail.identity}:{person.person_hash if person else 'nobody'}",
+            person=person,
+            place=mail.place,
+            rule=_rule(verdict),
+            because=_clean(because),
+        )
+    return _record(conn, Kind.HELD, people, verdict, mail, shop)
+
+
+def held_for(addresses: Iterable[Address], shop: Shop) -> list[_Subject]:
+    """Who stands behind these addresses, each person once."""
+    found: dict[str, _Subject] = {}
+    for address in addresses:
+        subject = _Subject(shop.person_key.identify(address), address.text)
+        found.setdefault(subject.person.person_hash, subject)
+    return list(found.values())
+
+
+def _opt_out(conn: Connection, verdict: OptOut, mail: Mail, shop: Shop) -> tuple[Change, ...]:
+    leaving = _subjects(conn, verdict.addresses, verdict.person_hashes, shop)
+    changes = _record(conn, Kind.OPT_OUT, leaving, verdict, mail, shop)
+    leavers = {subject.person for subject in leaving}
+    asked_about = [each for each in _owners(verdict.asked_about) if each.person not in leavers]
+    if asked_about:
+        changes += hold(
+            conn, asked_about, verdict, mail, shop,
+            because="somebody else answered a message of this person with the word",
+        )  # fmt: skip
+    if any(change.is_new for change in changes if change.kind is Kind.OPT_OUT):
+        for address in verdict.addresses:
+            _acknowledge(conn, address, mail, shop)
+    return changes
+
+
+def _bounce(conn: Connection, verdict: Bounce, mail: Mail, shop: Shop) -> tuple[Change, ...]:
+    """Suppresses whom *we* mailed (return path or Message-ID), never whom the report names."""
+    if not verdict.is_permanent:
+        return ()
+    our = sorted(verdict.our, key=lambda each: each.outbox_id)[:MOST_BOUNCES_A_REPORT]
+    first = verdict.recipients[0]
+    reply = _clean(f"{first.status} {first.diagnostic}".strip() or verdict.evidence)
+    outbox.mark_bounced(conn, [each.outbox_id for each in our], reply)
+    return _record(
+        conn, Kind.UNDELIVERABLE, _owners(our), verdict, mail, shop, Source.DELIVERY_REPORT
+    )
+
+
+def _complaint(conn: Connection, verdict: Complaint, mail: Mail, shop: Shop) -> tuple[Change, ...]:
+    """What our token or message proves is a complaint; an address alone is held, in review."""
+    proved = [*_owners(verdict.our), *_named(conn, verdict.person_hashes)]
+    proved = list({subject.person.person_hash: subject for subject in proved}.values())
+    changes = _record(conn, Kind.COMPLAINT, proved, verdict, mail, shop, Source.FEEDBACK_REPORT)
+    known = {subject.person.person_hash for subject in proved}
+    others = [
+        subject
+        for subject in held_for(verdict.addresses, shop)
+        if subject.person.person_hash not in known
+    ]
+    if others or not proved:
+        changes += hold(
+            conn, others, verdict, mail, shop,
+            because="a spam report that names an address, and no message of ours",
+        )  # fmt: skip
+    return changes
+
+
+def _record(
+    conn: Connection,
+    kind: Kind,
+    subjects: Iterable[_Subject],
+    verdict: Verdict,
+    mail: Mail,
+    shop: Shop,
+    source: Source = Source.MAIL,
+) -> tuple[Change, ...]:
+    changes = []
+    for subject in subjects:
+        event = ConsentEvent(
+            kind=kind,
+            source=source,
+            person=subject.person,
+            key=f"mail:{mail.identity}:{kind}:{subject.person.person_hash}",
+            received_at=mail.received_at,
+            rule=_rule(verdict),
+            policy_version=shop.policy_version,
+            address=subject.address,
+            evidence=_evidence(verdict, mail),
+        )
+        changes.append(Change(kind, subject.person, consent.record(conn, event).is_new))
+    return tuple(changes)
+
+
+def _acknowledge(conn: Connection, address: Address, mail: Mail, shop: Shop) -> None:
+    """Queue the answer, unless a robot, a list or we ourselves would get it (RFC 3834 §2)."""
+    if shop.acknowledge_every_days is None or not mail.is_news:
+        return
+    if not is_worth_acknowledging(mail.received_at, mail.first_seen_at):
+        return
+    message = mail.message
+    is_list = bool(message.header("list-id")) or message.header("precedence").lower() in (
+        "list", "bulk", "junk",
+    )  # fmt: skip
+    is_robot = address.local_part.lower() in _ROBOTS or bool(auto_reply_evidence(message))
+    if is_list or is_robot or shop.is_own(address):
+        return
+    outbox.enqueue_acknowledgement(
+        conn,
+        address=address,
+        person=shop.person_key.identify(address),
+        fields={
+            "in_reply_to": _clean(message.message_id),
+            "references": [_clean(one) for one in (*message.references, message.message_id) if one],
+        },
+        every_days=shop.acknowledge_every_days,
+        our_domain=shop.help_address.domain,
+    )
+
+
+def _subjects(
+    conn: Connection, addresses: Iterable[Address], person_hashes: Iterable[str], shop: Shop
+) -> list[_Subject]:
+    found = held_for(addresses, shop)
+    known = {subject.person.person_hash for subject in found}
+    return found + [
+        each for each in _named(conn, person_hashes) if each.person.person_hash not in known
+    ]
+
+
+def _named(conn: Connection, person_hashes: Iterable[str]) -> list[_Subject]:
+    """The persons of our tokens, which carry the exact hash alone."""
+    return [
+        _Subject(outbox.person_of_hash(conn, person_hash))
+        for person_hash in dict.fromkeys(person_hashes)
+    ]
+
+
+def _owners(messages: Iterable[OurMessage]) -> list[_Subject]:
+    return list(
+        {each.person.person_hash: _Subject(each.person, each.address) for each in messages}.values()
+    )
+
+
+def _evidence(verdict: Verdict, mail: Mail) -> dict[str, str]:
+    message = mail.message
+    found = {
+        "From": message.from_text,
+        "Subject": message.subject,
+        "Date": message.date_text,
+        "Message-ID": message.message_id,
+        "Folder": mail.place.folder,
+        "evidence": verdict.evidence,
+        "notes": "; ".join(verdict.notes),
+    }
+    return {name: _clean(text) for name, text in found.items() if text}
+
+
+def _rule(verdict: Verdict) -> str:
+    return _clean(verdict.rule)[:60]
+
+
+def _clean(text: str) -> str:
+    """Text that every database stores: PostgreSQL takes no NUL, UTF-8 no lone surrogate."""
+    stored = text.replace("\0", "\ufffd")[:_LONGEST_EVIDENCE]
+    return stored.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,45 @@
+"""What the rules may know beforehand: the shop, and which of our own messages the mails name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from mailbot.core.inbound_message import InboundMessage
+from mailbot.core.recognition import mentions
+from mailbot.core.verdicts import Facts, OurMessage
+from mailbot.inbound.shop import Shop
+from mailbot.store import outbox
+from mailbot.store.engine import Connection
+
+_IDS_A_STATEMENT = 5_000  # SQLite takes 32,766 parameters
+
+
+def facts_of(shop: Shop) -> Facts:
+    """What is known without looking anything up."""
+    return Facts(
+        help_address=shop.help_address.text,
+        own_domains=shop.own_domains,
+        token_keys=shop.token_keys,
+    )
+
+
+def look_up(conn: Connection, messages: Iterable[InboundMessage], shop: Shop) -> Facts:
+    """The facts for these messages together: one statement for a whole batch."""
+    message_ids: set[str] = set()
+    outbox_ids: set[int] = set()
+    for message in messages:
+        named = mentions(message, shop.token_keys)
+        # Ours are ASCII; PostgreSQL would refuse the whole batch for a NUL in a stranger's.
+        message_ids.update(one for one in named.message_ids if one.isascii() and one.isprintable())
+        outbox_ids.update(named.outbox_ids)
+    found: dict[str, OurMessage] = {}
+    wanted: list[str | int] = [*sorted(message_ids), *sorted(outbox_ids)]
+    for start in range(0, len(wanted), _IDS_A_STATEMENT):
+        part = wanted[start : start + _IDS_A_STATEMENT]
+        texts = [one for one in part if isinstance(one, str)]
+        numbers = [one for one in part if isinstance(one, int)]
+        for sent in outbox.messages_named(conn, texts, numbers):
+            our = OurMessage(sent.outbox_id, sent.person, sent.address, sent.kind)
+            found[sent.message_id] = found[f"outbox:{sent.outbox_id}"] = our
+    return replace(facts_of(shop), our_messages=found)

@@ -1,0 +1,228 @@
+"""Hear what stands in a folder: fetch, recognise, record, suppress, acknowledge, advance.
+
+Invariant 1: consent event and suppression commit together, before the watermark moves; a crash
+anywhere replays, and replay changes nothing. Invariant 7: one poison mail is quarantined with its
+reason, and the next one is read; only an outage (of the server, of the database) stops the scan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from mailbot.core.consent import ADDS, Kind
+from mailbot.core.errors import MailboxError, SchemaError, StoreUnavailable, WrongPersonKey
+from mailbot.core.inbound_message import MAX_BODY_BYTES, read_message
+from mailbot.core.recognition import needs_body, recognise
+from mailbot.core.verdicts import AutoReply, Facts, Review, Unrelated, Verdict
+from mailbot.inbound.consequences import Change, carry_out, held_for, hold
+from mailbot.inbound.facts import facts_of, look_up
+from mailbot.inbound.imap import FETCH_BATCH, HEADER_LIMIT, Mailbox
+from mailbot.inbound.imap_answers import FetchedMessage, FolderState
+from mailbot.inbound.mail import Mail, identity_of, receipt
+from mailbot.inbound.shop import Shop
+from mailbot.store import mailboxes, outbox, reviews
+from mailbot.store.engine import Connection, Database, now
+from mailbot.store.reviews import Place
+
+# Not the mail's fault: the scan stops here, the watermark stays, and it is tried again.
+OUTAGES = (StoreUnavailable, SchemaError, WrongPersonKey)
+BODY_LIMIT = HEADER_LIMIT + MAX_BODY_BYTES  # what is fetched of a mail at most
+THE_WORD = "unsubscribe"
+# Kinds whose person has no more business in the queue of a campaign; a hold may be lifted.
+_LEAVING = frozenset({Kind.OPT_OUT, Kind.COMPLAINT, Kind.UNDELIVERABLE})
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Heard:
+    """What was heard since the start, by verdict; `quarantined` could not be read at all."""
+
+    by_verdict: Counter[str] = field(default_factory=Counter)
+    quarantined: int = 0
+
+
+class Intake:
+    """Reads the folders of one account.
+
+    `keep_alive` is called in each transaction that moves the watermark: it renews the lease of the
+    mailbox, and raises where another daemon has taken it. `is_stopping` is asked before each batch.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        shop: Shop,
+        database: Database,
+        *,
+        keep_alive: Callable[[Connection], None] = lambda _: None,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.account = account
+        self.heard = Heard()
+        self._shop = shop
+        self._known = facts_of(shop)
+        self._database = database
+        self._keep_alive = keep_alive
+        self._is_stopping = is_stopping
+
+    def hear(self, mailbox: Mailbox, folder: str, *, is_junk: bool = False) -> None:
+        """Hear every mail above the folder's watermark, and move it, batch by batch.
+
+        Raises MailboxError, or one of OUTAGES: what was not finished is heard again.
+        """
+        state = mailbox.examine(folder)
+        with self._database.read() as conn:
+            mark = mailboxes.watermark(conn, self.account, folder, state.uidvalidity)
+        is_news = not (mark.is_first_scan or is_junk)
+        for uids in batches(mailbox.uids_after(mark.last_uid)):
+            if self._is_stopping():
+                return
+            mails = self._fetch(mailbox, state, uids, is_news)
+            facts = self._look_up(mails)
+            for mail in mails:
+                self._understand(mail, facts)
+            self._advance(state, uids[-1])
+        if mark.is_first_scan:
+            with self._database.write() as conn:
+                mailboxes.finish_first_scan(conn, self.account, folder, state.uidvalidity)
+            log.info("first_scan_finished", account=self.account, folder=folder)
+
+    # -- fetch ---------------------------------------------------------------------------------
+
+    def _fetch(
+        self, mailbox: Mailbox, state: FolderState, uids: Sequence[int], is_news: bool
+    ) -> list[Mail]:
+        with self._database.read() as conn:
+            first_seen_at = now(conn)
+        mails = []
+        for fetched in mailbox.headers(uids):
+            place = Place(self.account, state.name, state.uidvalidity, fetched.uid)
+            if fetched.fault:
+                self._quarantine(place, f"the server cannot read this mail: {fetched.fault}")
+                continue
+            try:
+                mails.append(self._read(mailbox, fetched, place, first_seen_at, is_news))
+            except (MailboxError, *OUTAGES):
+                raise
+            except Exception as error:  # bad mail is a value (invariant 7)
+                self._quarantine(place, _told(error))
+        return mails
+
+    def _read(
+        self,
+        mailbox: Mailbox,
+        fetched: FetchedMessage,
+        place: Place,
+        first_seen_at: datetime,
+        is_news: bool,
+    ) -> Mail:
+        message = read_message(fetched.header, is_whole=False)
+        identity = identity_of(message, fetched.received_at)
+        if needs_body(message, self._known) and (raw := mailbox.whole(fetched.uid, BODY_LIMIT)):
+            message = read_message(raw)
+        received_at = receipt(fetched.received_at, first_seen_at)
+        return Mail(place, message, identity, received_at, first_seen_at, is_news)
+
+    def _look_up(self, mails: Sequence[Mail]) -> Facts:
+        with self._database.read() as conn:
+            return look_up(conn, [mail.message for mail in mails], self._shop)
+
+    # -- recognise, record, suppress, acknowledge ----------------------------------------------
+
+    def _understand(self, mail: Mail, facts: Facts) -> None:
+        try:
+            verdict = recognise(mail.message, facts)
+            changes = self._carry_out(verdict, mail)
+        except OUTAGES:
+            raise
+        except Exception as error:  # bad mail is a value (invariant 7)
+            self._quarantine(mail.place, _told(error), mail)
+            return
+        self.heard.by_verdict[verdict.name] += 1
+        _tell(verdict, mail, changes)
+        self._withhold(changes)
+
+    def _carry_out(self, verdict: Verdict, mail: Mail) -> tuple[Change, ...]:
+        if isinstance(verdict, (Unrelated, AutoReply)):
+            return ()
+        with self._database.write() as conn:
+            return carry_out(conn, verdict, mail, self._shop)
+
+    def _withhold(self, changes: Sequence[Change]) -> None:
+        """For the console's truth; the guarantee is the look before sending."""
+        for change in changes:
+            if change.kind in _LEAVING:
+                with self._database.write() as conn:
+                    outbox.withhold_marketing_of(conn, change.person, ADDS[change.kind])
+
+    def _quarantine(self, place: Place, because: str, mail: Mail | None = None) -> None:
+        """Leave the mail to a person. Who may have asked in it is held meanwhile."""
+        self.heard.quarantined += 1
+        log.error("mail_quarantined", **_where(place), because=because, exc_info=True)
+        verdict = Review(rule="quarantine", evidence=because, reason=because)
+        if mail is not None and THE_WORD in mail.message.subject.casefold():
+            try:
+                with self._database.write() as conn:
+                    asked = held_for(
+                        (box.address for box in mail.message.from_mailboxes), self._shop
+                    )
+                    hold(conn, asked, verdict, mail, self._shop, because=because)
+                return
+            except OUTAGES:
+                raise
+            except Exception:  # whatever made the mail unreadable may stop this as well
+                log.exception("hold_failed", **_where(place))
+        with self._database.write() as conn:
+            reviews.open_item(
+                conn, key=f"quarantine:{_digest(place)}", person=None, place=place,
+                rule=verdict.rule, because=because,
+            )  # fmt: skip
+
+    # -- advance -------------------------------------------------------------------------------
+
+    def _advance(self, state: FolderState, last_uid: int) -> None:
+        with self._database.write() as conn:
+            mailboxes.advance(conn, self.account, state.name, state.uidvalidity, last_uid)
+            self._keep_alive(conn)
+
+
+def batches(uids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """In the sizes that are fetched, looked up and finished at once."""
+    for start in range(0, len(uids), FETCH_BATCH):
+        yield uids[start : start + FETCH_BATCH]
+
+
+def _tell(verdict: Verdict, mail: Mail, changes: Sequence[Change]) -> None:
+    tell = log.debug if isinstance(verdict, Unrelated) else log.info
+    tell("mail_recognised", **_where(mail.place), verdict=verdict.name, rule=verdict.rule)
+    for change in changes:
+        if change.is_new:
+            log.info(
+                f"{change.kind}_recorded", **_where(mail.place), rule=verdict.rule,
+                person=change.person.person_hash[:12],
+            )  # fmt: skip
+
+
+def _told(error: Exception) -> str:
+    """The kind of error and where it arose; its text may quote the mail, which is not kept."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"
+
+
+def _where(place: Place) -> dict[str, object]:
+    return {"account": place.account, "folder": place.folder, "uid": place.uid}
+
+
+def _digest(place: Place) -> str:
+    text = "\n".join((place.account, place.folder, str(place.uidvalidity), str(place.uid)))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,219 @@
+"""Watch one mailbox for as long as the daemon runs, in a thread of its own.
+
+Lease, connect, hear every folder, wait (IDLE is a hint, the poll goes on regardless), again; after
+any failure back-off with jitter. A mailbox that cannot be read is blind, and says since when.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from mailbot.config import MailboxSettings
+from mailbot.core.backoff import wait
+from mailbot.core.errors import MailbotError, MailboxError, MailboxRefused, StoreError
+from mailbot.inbound.imap import Mailbox
+from mailbot.inbound.intake import Intake
+from mailbot.inbound.shop import Shop
+from mailbot.store import mailboxes
+from mailbot.store.engine import Connection, Database
+
+LEASE_SECONDS = 120.0
+_LONGEST_ACCOUNT = 100  # characters; the column's width
+# An outage passes; a refusal waits for a person, and too many logins lock an account.
+_FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=1), timedelta(minutes=1)
+_FIRST_WAIT_REFUSED, _LONGEST_WAIT_REFUSED = timedelta(seconds=10), timedelta(minutes=10)
+LONGEST_PAUSE = 1.25 * _LONGEST_WAIT_REFUSED  # back-off adds a quarter at most
+
+log = structlog.get_logger(__name__)
+
+
+class LeaseLost(MailbotError):  # noqa: N818 - it is no fault
+    """Another daemon reads this mailbox now."""
+
+
+@dataclass(slots=True)
+class WatchStatus:
+    """What one watch is doing; written by its thread, read by any other."""
+
+    account: str
+    is_watching: bool = False  # connected, and every folder was heard at the last look
+    blind_since: datetime | None = None
+    blind_because: str = ""
+
+
+def account_of(settings: MailboxSettings) -> str:
+    """The name under which the store keeps a mailbox: who at which server, as the settings' own
+    name may move to another server, whose UIDs mean other mails."""
+    name = f"{settings.username} at {settings.host}"
+    if len(name) <= _LONGEST_ACCOUNT:
+        return name
+    return f"{name[:80]}… {hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+class Watch:
+    """One mailbox watched. `run` returns when `stop` is set; everything else it survives.
+
+    `open_mailbox` makes a new connection's Mailbox, its password read anew; `progress` is called
+    after every look and every batch, for the watchdog.
+    """
+
+    def __init__(
+        self,
+        settings: MailboxSettings,
+        shop: Shop,
+        database: Database,
+        *,
+        daemon: str,
+        open_mailbox: Callable[[], Mailbox],
+        progress: Callable[[], None] = lambda: None,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        self.status = WatchStatus(account_of(settings))
+        self.intake = Intake(
+            self.status.account, shop, database,
+            keep_alive=self._keep_alive, is_stopping=lambda: self._stop.is_set(),
+        )  # fmt: skip
+        self._settings = settings
+        self._database = database
+        self._daemon = daemon
+        self._open_mailbox = open_mailbox
+        self._progress = progress
+        self._lease_seconds = lease_seconds
+        self._stop = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        """Watch until `stop` is set, then give the lease back."""
+        self._stop = stop
+        failures = 0
+        while not stop.is_set():
+            try:
+                if self._take_lease():
+                    with self._open_mailbox() as mailbox:
+                        log.info("mailbox_connected", account=self.status.account)
+                        junk = _junk_folders(mailbox)
+                        while not stop.is_set():
+                            self._look(mailbox, junk)
+                            failures = 0
+                            self._wait_for_mail(mailbox)
+                else:
+                    self._progress()
+                    stop.wait(self._lease_seconds / 4)
+            except LeaseLost:
+                self.status.is_watching = False
+                log.warning("mailbox_lease_lost", account=self.status.account)
+            except Exception as error:
+                failures += 1
+                self._go_blind(error)
+                stop.wait(_pause(error, failures))
+        self._release_lease()
+
+    # -- looking -------------------------------------------------------------------------------
+
+    def _look(self, mailbox: Mailbox, junk: frozenset[str]) -> None:
+        """Hear every folder; one that is refused (gone, no rights) does not hide the others.
+
+        The first folder comes last: it stays open, and IDLE watches it.
+        """
+        refused: MailboxRefused | None = None
+        for folder in reversed(self._settings.folders):
+            try:
+                self.intake.hear(mailbox, folder, is_junk=folder in junk)
+            except MailboxRefused as error:
+                refused = error
+            self._progress()
+        with self._database.write() as conn:
+            self._keep_alive(conn)
+            if refused is None:
+                mailboxes.heard(conn, self.status.account)
+        if refused is None:
+            self._see_again()
+        else:
+            self._go_blind(refused)
+
+    def _wait_for_mail(self, mailbox: Mailbox) -> None:
+        """Until the poll is due or the server says that something came; keeps the lease."""
+        due = time.monotonic() + self._settings.poll_seconds
+        while not self._stop.is_set() and (remaining := due - time.monotonic()) > 0:
+            pause = min(remaining, self._lease_seconds / 4)
+            if mailbox.can_idle:
+                if mailbox.idle(pause, self._stop.is_set):
+                    return
+            else:
+                self._stop.wait(pause)
+            self._progress()
+            if due - time.monotonic() > 0:
+                with self._database.write() as conn:
+                    self._keep_alive(conn)
+
+    # -- the lease -----------------------------------------------------------------------------
+
+    def _acquire(self, conn: Connection) -> bool:
+        return mailboxes.acquire_lease(
+            conn, self.status.account, claimed_by=self._daemon, lease_seconds=self._lease_seconds
+        )
+
+    def _take_lease(self) -> bool:
+        with self._database.write() as conn:
+            return self._acquire(conn)
+
+    def _keep_alive(self, conn: Connection) -> None:
+        if not self._acquire(conn):
+            raise LeaseLost("another daemon has taken over", where=self.status.account)
+
+    def _release_lease(self) -> None:
+        self.status.is_watching = False
+        try:
+            with self._database.write() as conn:
+                mailboxes.release_lease(conn, self.status.account, claimed_by=self._daemon)
+        except StoreError as error:  # it runs out by itself
+            log.warning("mailbox_lease_kept", account=self.status.account, because=str(error))
+
+    # -- blindness -----------------------------------------------------------------------------
+
+    def _go_blind(self, error: Exception) -> None:
+        """Remember since when and why, here and, if it can be written, in the store."""
+        because = str(error) if isinstance(error, MailbotError) else type(error).__name__
+        status = self.status
+        status.is_watching = False
+        status.blind_because = because
+        try:
+            with self._database.write() as conn:
+                since = mailboxes.blind(conn, status.account, because)
+        except StoreError:
+            since = status.blind_since or datetime.now(UTC)
+        status.blind_since = status.blind_since or since
+        log.warning(
+            "mailbox_blind", account=status.account, since=status.blind_since.isoformat(),
+            because=because, exc_info=not isinstance(error, MailbotError),
+        )  # fmt: skip
+
+    def _see_again(self) -> None:
+        status = self.status
+        if status.blind_since is not None:
+            log.info(
+                "mailbox_seen_again", account=status.account, since=status.blind_since.isoformat()
+            )
+        status.is_watching, status.blind_since, status.blind_because = True, None, ""
+
+
+def _pause(error: Exception, failures: int) -> float:
+    first, longest = _FIRST_WAIT, _LONGEST_WAIT
+    if isinstance(error, MailboxRefused):
+        first, longest = _FIRST_WAIT_REFUSED, _LONGEST_WAIT_REFUSED
+    return wait(failures, first, longest, random.random()).total_seconds()
+
+
+def _junk_folders(mailbox: Mailbox) -> frozenset[str]:
+    """Mail from these is heard, and not answered."""
+    try:
+        return frozenset(folder.name for folder in mailbox.folders() if folder.is_junk)
+    except MailboxError:  # a folder list that cannot be read must not hide the folders
+        return frozenset()
