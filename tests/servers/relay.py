@@ -89,8 +89,9 @@ class Relay:
         return self
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(10)
 
     def to(self, recipient: str) -> list[Taken]:
         return [taken for taken in self.taken if taken.recipient.lower() == recipient.lower()]
@@ -103,7 +104,7 @@ class Relay:
         self.commands.append(f"MAIL FROM:<{address}> {' '.join(options)}".strip())
         if self.script.mail is not None:
             return self._answer(server, self.script.mail)
-        envelope.mail_from = address
+        envelope.mail_from = "" if address == "<>" else address  # aiosmtpd keeps the brackets
         envelope.mail_options.extend(options)
         return "250 2.1.0 ok"
 

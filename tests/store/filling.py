@@ -14,7 +14,7 @@ from mailbot.store.deliveries import DeliveryOutcome
 from mailbot.store.engine import Database, now
 from mailbot.store.outbox import ClaimedRow
 from mailbot.store.tables import outbox as rows
-from tests.store.conftest import address, person
+from tests.people import address, person
 
 ME = "daemon-1"
 

@@ -13,7 +13,7 @@ from mailbot.store import campaigns, consent
 from mailbot.store.campaigns import Member
 from mailbot.store.engine import Database, now
 from mailbot.store.tables import CampaignState
-from tests.store.conftest import address, event, person
+from tests.people import address, event, person
 from tests.store.filling import begin, campaign_under_way, claim, end
 
 

@@ -12,7 +12,7 @@ from mailbot.core.errors import StoreError
 from mailbot.store import consent, suppressions
 from mailbot.store.engine import Database
 from mailbot.store.tables import consent_events, consent_evidence
-from tests.store.conftest import event, person
+from tests.people import event, person
 
 
 def reasons_of(database: Database, who: str = "ann@example.org") -> set[Reason]:

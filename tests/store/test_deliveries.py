@@ -12,7 +12,7 @@ from mailbot.store.deliveries import DeliveryOutcome, Look
 from mailbot.store.engine import Database
 from mailbot.store.outbox import ClaimedRow
 from mailbot.store.tables import CampaignState
-from tests.store.conftest import event
+from tests.people import event
 from tests.store.filling import (
     ME,
     begin,

@@ -13,7 +13,7 @@ from mailbot.core.errors import StoreError
 from mailbot.core.outbox_states import State
 from mailbot.store import campaigns, consent, outbox, switches
 from mailbot.store.engine import Database
-from tests.store.conftest import address, event, person
+from tests.people import address, event, person
 from tests.store.filling import (
     ME,
     begin,

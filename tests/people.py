@@ -1,30 +1,15 @@
-"""A fresh database for each test, made by the real migrations."""
+"""The people and events of the tests, under one person key."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-
-import pytest
 
 from mailbot.core.address import Address, parse_address
 from mailbot.core.consent import ConsentEvent, Kind, Source
 from mailbot.core.person import Person, PersonKey
-from mailbot.store import schema
-from mailbot.store.engine import Database
 
 PERSON_KEY = PersonKey(bytes(range(32)))
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path}/mailbot.db"
-    schema.upgrade(url)
-    opened = Database.open(url)
-    yield opened
-    opened.close()
 
 
 def address(text: str) -> Address:
