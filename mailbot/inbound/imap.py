@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
@@ -57,7 +57,7 @@ class Mailbox:
             f"mailbox {settings.name} ({settings.username} at {settings.host}:{self._port})"
         )
 
-    def __enter__(self) -> Mailbox:
+    def __enter__(self) -> Self:
         self.connect()
         return self
 
@@ -286,7 +286,7 @@ def _has_unread_answers(client: IMAPClient) -> bool:
     It stands in imaplib's buffer or in the TLS layer's. From Python 3.14 on imaplib keeps its
     buffer elsewhere; there the next poll finds the mail.
     """
-    file = vars(client._imap).get("file")
+    file = vars(client._imap).get("file")  # noqa: SLF001 - imapclient shows only the socket
     if not isinstance(file, io.BufferedReader):
         return False
     sock = client.socket()

@@ -20,7 +20,9 @@ from mailbot.core.errors import MailboxError, MailboxRefused, MailboxUnavailable
 logging.getLogger("imapclient").setLevel(logging.WARNING)
 
 # RFC 5530 §3: the server will, or may, do the same command later.
-_PASSING = re.compile(r"\[(UNAVAILABLE|INUSE|LIMIT|SERVERBUG|CONTACTADMIN|OVERQUOTA)\b", re.I)
+_PASSING = re.compile(
+    r"\[(UNAVAILABLE|INUSE|LIMIT|SERVERBUG|CONTACTADMIN|OVERQUOTA)\b", re.IGNORECASE
+)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ LONGEST_PAUSE = 1.25 * _LONGEST_WAIT_REFUSED  # back-off adds a quarter at most
 log = structlog.get_logger(__name__)
 
 
-class LeaseLost(MailbotError):  # noqa: N818 - it is no fault
+class LeaseLost(MailbotError):
     """Another daemon reads this mailbox now."""
 
 
@@ -79,7 +79,7 @@ class Watch:
         self.status = WatchStatus(account_of(settings))
         self.intake = Intake(
             self.status.account, shop, database,
-            keep_alive=self._keep_alive, is_stopping=lambda: self._stop.is_set(),
+            keep_alive=self._keep_alive, is_stopping=self._is_stopping,
         )  # fmt: skip
         self._settings = settings
         self._database = database
@@ -112,8 +112,12 @@ class Watch:
             except Exception as error:
                 failures += 1
                 self._go_blind(error)
+                self._release_lease()  # a daemon on another host may still reach the server
                 stop.wait(_pause(error, failures))
         self._release_lease()
+
+    def _is_stopping(self) -> bool:
+        return self._stop.is_set()
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -129,6 +133,8 @@ class Watch:
             except MailboxRefused as error:
                 refused = error
             self._progress()
+        if self._is_stopping():
+            return  # perhaps in the middle of a folder
         with self._database.write() as conn:
             self._keep_alive(conn)
             if refused is None:
@@ -141,10 +147,10 @@ class Watch:
     def _wait_for_mail(self, mailbox: Mailbox) -> None:
         """Until the poll is due or the server says that something came; keeps the lease."""
         due = time.monotonic() + self._settings.poll_seconds
-        while not self._stop.is_set() and (remaining := due - time.monotonic()) > 0:
+        while not self._is_stopping() and (remaining := due - time.monotonic()) > 0:
             pause = min(remaining, self._lease_seconds / 4)
             if mailbox.can_idle:
-                if mailbox.idle(pause, self._stop.is_set):
+                if mailbox.idle(pause, self._is_stopping):
                     return
             else:
                 self._stop.wait(pause)

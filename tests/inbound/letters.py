@@ -90,3 +90,40 @@ Subject: Spring offers
 
 --B--
 """.encode()
+
+
+def spam_report(returned_message_id: str, *, recipient: str) -> bytes:
+    """A feedback report (RFC 5965) of a provider whose customer pressed "this is spam"."""
+    return f"""\
+From: feedback@provider.example
+To: {HELP}
+Subject: Abuse report: unsubscribe
+Date: Mon, 23 Nov 2026 08:00:00 +0000
+Message-ID: <{next(_numbers)}@provider.example>
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=feedback-report; boundary=B
+
+--B
+Content-Type: text/plain
+
+This is an abuse report.
+
+--B
+Content-Type: message/feedback-report
+
+Feedback-Type: abuse
+User-Agent: Provider/1.0
+Version: 1
+Original-Rcpt-To: {recipient}
+
+--B
+Content-Type: message/rfc822
+
+From: offers@shop.example
+Message-ID: {returned_message_id}
+Subject: Spring offers
+
+Tea.
+
+--B--
+""".encode()

@@ -212,7 +212,8 @@ def test_a_username_with_spaces_and_a_password_outside_ascii_are_sent_as_they_ar
     """imaplib would send the name unquoted, and fails on the password."""
     with ScriptedImap() as server:
         spaced = changed(settings, port=server.port, username='help "desk"')
-        Mailbox(spaced, PASSWORD).connect()
+        with Mailbox(spaced, PASSWORD):
+            pass
         assert any(b'LOGIN "help \\"desk\\"" "s3cret"' in line for line in server.heard)
     with pytest.raises(MailboxRefused, match="refused the user name or the password"):
         Mailbox(settings, "пароль").connect()

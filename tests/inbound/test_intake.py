@@ -12,16 +12,28 @@ from mailbot.config import MailboxSettings
 from mailbot.core.consent import ConsentEvent, Kind, Reason, Source
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.errors import StoreUnavailable
+from mailbot.core.inbound_message import InboundMessage
 from mailbot.core.outbox_states import State
+from mailbot.core.recognition import recognise
 from mailbot.core.tokens import opt_out_address, sign_opt_out
+from mailbot.core.verdicts import Facts, Verdict
 from mailbot.inbound import intake as intake_module
 from mailbot.inbound.imap import Mailbox
 from mailbot.inbound.intake import Intake
 from mailbot.store import consent, deliveries, mailboxes, outbox, reviews, suppressions
 from mailbot.store.engine import Connection, Database
 from mailbot.store.tables import outbox as outbox_rows
-from tests.inbound.letters import HELP, SHOP, TOKEN_KEYS, delivery_report, letter, person
+from tests.inbound.letters import (
+    HELP,
+    SHOP,
+    TOKEN_KEYS,
+    delivery_report,
+    letter,
+    person,
+    spam_report,
+)
 from tests.servers.dovecot import PASSWORD, Dovecot
+from tests.servers.scripted_imap import ScriptedImap
 from tests.store.filling import begin, campaign_under_way, claim, end, state_of
 
 ACCOUNT = "help at 127.0.0.1"
@@ -252,9 +264,8 @@ def test_poison_is_quarantined_and_the_next_mail_is_read(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rule that raises stops nothing; the reason names the error, not the mail's text."""
-    recognise = intake_module.recognise
 
-    def fragile(message, facts):  # type: ignore[no-untyped-def]  # the real one's signature
+    def fragile(message: InboundMessage, facts: Facts) -> Verdict:
         if message.subject.startswith("poison"):
             raise ValueError(f"cannot stomach {message.from_text}")
         return recognise(message, facts)
@@ -280,6 +291,19 @@ def test_who_may_have_asked_in_a_poison_mail_is_held(
     desk.hear()
     assert desk.reasons() == {Reason.HELD}
     assert [item.person for item in desk.waiting_reviews()] == [person()]
+
+
+def test_a_mail_that_the_server_cannot_read_is_quarantined(desk: Desk) -> None:
+    """A corrupt file on the server: its reason is kept, and the scan goes on."""
+    refusal = {"FETCH": b"%s NO [SERVERBUG] corrupt mail\r\n"}
+    with ScriptedImap(refusal) as server:
+        broken = desk.settings.model_copy(update={"port": server.port})
+        with Mailbox(broken, PASSWORD) as mailbox:
+            desk.intake.hear(mailbox, "INBOX")
+    (item,) = desk.waiting_reviews()
+    assert "corrupt mail" in item.because
+    with desk.database.read() as conn:
+        assert mailboxes.watermark(conn, ACCOUNT, "INBOX", 9).last_uid == 1
 
 
 def test_bytes_that_are_no_mail_stop_nothing(desk: Desk) -> None:
@@ -427,6 +451,24 @@ def test_a_forged_report_silences_nobody(desk: Desk) -> None:
     desk.arrive(delivery_report("<guessed@shop.example>", recipient="ann@example.net"))
     desk.hear()
     assert (desk.reasons(), desk.ledger_length()) == (set(), 0)
+
+
+def test_a_spam_report_about_our_mail_is_a_complaint_of_its_recipient(desk: Desk) -> None:
+    """Never of the From, which is the provider's; the report names the address once more."""
+    _, message_id = sent_to(desk.database, "ann@example.net")
+    desk.arrive(spam_report(message_id, recipient="ann@example.net"))
+    desk.hear()
+    assert desk.reasons() == {Reason.COMPLAINT}
+    assert desk.reasons("feedback@provider.example") == set()
+    assert (desk.waiting_reviews(), desk.answers()) == ([], 0)
+
+
+def test_a_spam_report_that_proves_nothing_holds_whom_it_names(desk: Desk) -> None:
+    """An address alone can be made up: no marketing until a person has looked."""
+    desk.arrive(spam_report("<stranger@elsewhere.example>", recipient="ann@example.net"))
+    desk.hear()
+    assert desk.reasons() == {Reason.HELD}
+    assert [item.person for item in desk.waiting_reviews()] == [person()]
 
 
 def test_whoever_answers_anothers_message_leaves_and_the_other_is_asked_about(desk: Desk) -> None:

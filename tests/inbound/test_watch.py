@@ -21,7 +21,7 @@ from mailbot.inbound.watch import Watch, account_of
 from mailbot.store import mailboxes, suppressions
 from mailbot.store.engine import Database
 from tests.inbound.letters import SHOP, letter, person
-from tests.servers.dovecot import PASSWORD, Dovecot
+from tests.servers.dovecot import PASSWORD, Dovecot, free_port
 
 PATIENCE = 10.0  # seconds
 
@@ -212,6 +212,18 @@ def test_one_daemon_at_a_time_reads_a_mailbox_and_another_takes_over(
             until(lambda: second.status.is_watching)
             assert status_of(database).claimed_by == "two"
     assert status_of(database).claimed_by is None
+
+
+def test_a_daemon_that_cannot_reach_the_server_lets_another_try(
+    settings: MailboxSettings, database: Database
+) -> None:
+    """Its host is cut off; it does not sit on the lease while it waits to try again."""
+    cut_off = watch_of(changed(settings, port=free_port()), database, daemon="cut off")
+    other = watch_of(settings, database, daemon="other", lease_seconds=1)
+    with running(cut_off):
+        until(lambda: cut_off.status.blind_since is not None)
+        with running(other):
+            until(lambda: other.status.is_watching)
 
 
 def test_a_daemon_whose_lease_was_taken_stops_reading(

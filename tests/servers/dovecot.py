@@ -19,6 +19,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 PROGRAM = "/usr/sbin/dovecot"
 PASSWORD = "s3cret"
@@ -108,7 +109,7 @@ class Dovecot:
         """The certificate (of itself) for localhost and 127.0.0.1."""
         return self.folder / "cert.pem"
 
-    def __enter__(self) -> Dovecot:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

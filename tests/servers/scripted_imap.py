@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Self
 
 Answer = Callable[[socket.socket, bytes], None]
 OK = b"%s OK done\r\n"
@@ -16,7 +17,7 @@ class ScriptedImap:
 
     def __init__(
         self,
-        answers: dict[str, bytes | Answer] | None = None,
+        answers: Mapping[str, bytes | Answer] | None = None,
         *,
         capabilities: str = "IMAP4rev1 IDLE",
         greeting: bytes = b"* OK here\r\n",
@@ -24,6 +25,7 @@ class ScriptedImap:
         self.answers: dict[str, bytes | Answer] = {
             "CAPABILITY": b"* CAPABILITY " + capabilities.encode() + b"\r\n" + OK,
             "EXAMINE": b"* 1 EXISTS\r\n* OK [UIDVALIDITY 9] v\r\n* OK [UIDNEXT 2] n\r\n" + OK,
+            "SEARCH": b"* SEARCH 1\r\n" + OK,
             "LOGOUT": b"* BYE bye\r\n" + OK,
         }
         self.answers.update(answers or {})
@@ -34,7 +36,7 @@ class ScriptedImap:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> ScriptedImap:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
