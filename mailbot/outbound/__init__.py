@@ -1,0 +1,1 @@
+"""Speaks: campaigns, order status and acknowledgements, through the relay."""
