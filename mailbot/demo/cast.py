@@ -1,4 +1,4 @@
-"""Who plays: the shop Lindenhof Tea, its customers, its two campaigns and its orders.
+"""Who plays: the shop Lindenhof Tea, its customers, its two campaigns and three orders.
 
 Every address ends in `.example` (RFC 2606): no mail of the demo could reach anybody.
 """
@@ -44,3 +44,63 @@ AUDIENCE = (
     MARTA, HENRIK, OSKAR, LUCA, EMILY, YUSUF, CLAIRE,
 )  # fmt: skip
 PRIYA = Customer("Priya Nair", "priya.nair@post.example")  # writes, and is on no list yet
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One campaign: its name on the console, its template's file name, subject and text."""
+
+    name: str
+    file: str
+    subject: str
+    body: str
+
+    @property
+    def text(self) -> str:
+        """The template file: the subject in the first line, then the text."""
+        return f"Subject: {self.subject}\n\n{self.body}"
+
+
+AUTUMN = Offer(
+    "Autumn teas",
+    "autumn",
+    "Autumn teas are here",
+    """Dear {{ name }},
+
+the first flush of autumn has arrived: Darjeeling, Ceylon and our own apple blend.
+Until Sunday all of them are 15 % off.
+
+Warm regards from the Speicherstadt,
+your Lindenhof Tea
+""",
+)
+WINTER = Offer(
+    "Winter teas",
+    "winter",
+    "Winter teas, and a mug as a present",
+    """Dear {{ name }},
+
+cinnamon, orange, a little smoke: the winter teas are in.
+Every order before Friday comes with a mug.
+
+Warm regards from the Speicherstadt,
+your Lindenhof Tea
+""",
+)
+OFFERS_SENT = (AUTUMN, WINTER)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order-status message that the shop hands over."""
+
+    customer: Customer
+    type: str
+    number: str
+
+
+ORDERS_SENT = (
+    Order(ANNA, "shipped", "1046"),
+    Order(MARTA, "shipped", "1047"),
+    Order(MARGARET, "delivered", "1031"),
+)

@@ -31,6 +31,14 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """How far the INBOX reaches: every mail in it has a UID up to `last_uid`."""
+
+    uidvalidity: int
+    last_uid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Inbox:
     """Where help@'s INBOX is, and the account that may open it."""
 
@@ -51,6 +59,13 @@ class Inbox:
             _ok(imap.select("INBOX", readonly=True))
             found = _ok(imap.uid("SEARCH", "ALL"))[0] or b""
             return tuple(_fetch(imap, int(uid)) for uid in found.split())
+
+    def extent(self) -> Extent:
+        """Its UIDVALIDITY, and the UID of the newest mail."""
+        with self._open() as imap:
+            answer = _ok(imap.status("INBOX", "(UIDVALIDITY UIDNEXT)"))[0]
+        values = dict(re.findall(rb"(UIDVALIDITY|UIDNEXT) (\d+)", answer))
+        return Extent(int(values[b"UIDVALIDITY"]), int(values[b"UIDNEXT"]) - 1)
 
     @contextmanager
     def _open(self) -> Iterator[imaplib.IMAP4]:

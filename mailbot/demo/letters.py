@@ -26,18 +26,21 @@ class Received:
     unsubscribe_address: str
 
 
+NO_OFFER = Received("", "", "", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """One mail to help@: who writes, how it should be understood, and how to write it.
 
-    `write(now)` or `answer(now, received)` gives the bytes; exactly one of them is set. `age`
-    is how long before the demo it arrived, `flags` what a colleague has marked it with since.
+    `write(now, received)` gives the bytes; `received` is the offer that this customer got, or
+    NO_OFFER. `age` is how long before the demo it arrived, `flags` what a colleague has marked it
+    with since.
     """
 
     writer: Customer
     verdict: str
-    write: Callable[[datetime], bytes] | None = None
-    answer: Callable[[datetime, Received], bytes] | None = None
+    write: Callable[[datetime, Received], bytes]
     age: timedelta = timedelta(0)
     flags: str = ""
 
@@ -74,43 +77,43 @@ def _answering(received: Received) -> tuple[str, ...]:
     return (f"In-Reply-To: {received.message_id}", f"References: {received.message_id}")
 
 
-def _anna(now: datetime) -> bytes:
+def _anna(now: datetime, _: Received) -> bytes:
     shouted = Customer(cast.ANNA.name, "Anna.Berger@Mailbox.EXAMPLE")
     return _mail(shouted, now, "unsubscribe")
 
 
-def _tom(now: datetime) -> bytes:
+def _tom(now: datetime, _: Received) -> bytes:
     return _mail(cast.TOM, now, "Please UNSUBSCRIBE me, thanks", "Nothing personal!", "Tom")
 
 
-def _zoe(now: datetime) -> bytes:
-    subject = Header("Unsubscribe s’il vous plaît – désolée ☕", "utf-8").encode()
+def _zoe(now: datetime, _: Received) -> bytes:
+    subject = Header("Unsubscribe svp, désolée ☕", "utf-8").encode()
     return _mail(cast.ZOE, now, subject, "Merci d'avance,", "Zoë")
 
 
-def _peter(now: datetime) -> bytes:
+def _peter(now: datetime, _: Received) -> bytes:
     return _mail(cast.PETER, now, "Unsubscribe", "No more newsletters, please. P. Novak")
 
 
-def _marta(now: datetime) -> bytes:
+def _marta(now: datetime, _: Received) -> bytes:
     return _mail(
         cast.MARTA, now, "Where is my order 1047?", "Hello, I ordered last Monday.", "Marta"
     )
 
 
-def _luca(now: datetime) -> bytes:
+def _luca(now: datetime, _: Received) -> bytes:
     return _mail(
         cast.LUCA, now, "Wholesale prices for 40 rooms", "Do you deliver to hotels?", "Luca Ferri"
     )
 
 
-def _priya(now: datetime) -> bytes:
+def _priya(now: datetime, _: Received) -> bytes:
     return _mail(
         cast.PRIYA, now, "How do I subscribe to your newsletter?", "I loved the Assam.", "Priya"
     )
 
 
-def _oskar(now: datetime) -> bytes:
+def _oskar(now: datetime, _: Received) -> bytes:
     return _mail(
         cast.OSKAR, now, "Broken tin", "The Darjeeling arrived all over the parcel.", "Oskar"
     )
@@ -197,9 +200,9 @@ MORNING = (
     Letter(cast.PRIYA, "unrelated", _priya),
 )
 ANSWERS = (
-    Letter(cast.HENRIK, "auto_reply", answer=_henrik),
-    Letter(cast.JONAS, "opt_out", answer=_jonas),
-    Letter(cast.MARGARET, "bounce", answer=_margaret),
-    Letter(cast.INES, "opt_out", answer=_ines),
+    Letter(cast.HENRIK, "auto_reply", _henrik),
+    Letter(cast.JONAS, "opt_out", _jonas),
+    Letter(cast.MARGARET, "bounce", _margaret),
+    Letter(cast.INES, "opt_out", _ines),
     Letter(cast.OSKAR, "unrelated", _oskar),
 )

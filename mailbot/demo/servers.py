@@ -47,6 +47,10 @@ class MailServers:
     smtp_port: int
     _taken: list[Delivered] = field(default_factory=list)
 
+    def take(self, sender: str, recipient: str, message: bytes) -> None:
+        """The relay took one message."""
+        self._taken.append(Delivered(sender, recipient, message, datetime.now(UTC)))
+
     def delivered(self) -> tuple[Delivered, ...]:
         """Every message the relay took for somebody else than help@, in order."""
         return tuple(self._taken)
@@ -67,10 +71,7 @@ class PostOffice:
                 marked = b"Delivered-To: " + recipient.encode() + b"\r\n" + message
                 await asyncio.to_thread(self._servers.inbox.put, marked)
             else:
-                taken_at = datetime.now(UTC)
-                self._servers._taken.append(
-                    Delivered(_plain(envelope.mail_from), recipient, message, taken_at)
-                )
+                self._servers.take(_plain(envelope.mail_from), recipient, message)
         return "250 2.0.0 taken"
 
 
