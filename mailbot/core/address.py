@@ -85,11 +85,13 @@ class MailboxList:
 
 
 def parse_address(text: str) -> Address:
-    """The one address in `a@b` or `Name <a@b>`. Raises AddressError for none or several."""
+    """The one address in `a@b` or `Name <a@b>`, and nothing else beside it. Raises AddressError."""
     found = {box.address.match_key: box.address for box in parse_mailboxes(text)}
-    if len(found) == 1:
+    kinds = [kind for kind, _ in _tokens(text.strip())]
+    is_clean = not _UNSENDABLE.search(text.strip()) and ("<" in kinds or "space" not in kinds)
+    if len(found) == 1 and is_clean:
         return next(iter(found.values()))
-    what = "holds several addresses" if found else "is not an address"
+    what = "holds several addresses" if len(found) > 1 else "is not an address"
     raise AddressError(f"{text[:80]!r} {what}.", next_step="Write one, like name@example.com.")
 
 
@@ -138,7 +140,7 @@ class _Reader:
             (self._angles[-1] if self._in_angle else self._phrase).append((kind, text))
 
     def end_element(self) -> None:
-        found = [address for angle in self._angles for address in _addresses(angle)]
+        found = [address for angle in self._angles for address in _bracketed(angle)]
         if found:
             name = _display_name(self._phrase)
         else:
@@ -184,20 +186,21 @@ def _comment_end(value: str, start: int) -> int:
     return 0
 
 
-def _addresses(tokens: list[_Token]) -> list[Address]:
-    """The addr-specs among tokens without commas: all of them as one, else each unbroken run."""
+def _bracketed(tokens: list[_Token]) -> list[Address]:
+    """Between angle brackets white space may stand around dots (RFC 5322 §4.4)."""
     whole = _address([token for token in tokens if token[0] != "space"])
+    return [whole] if whole is not None else _addresses(tokens)
+
+
+def _addresses(tokens: list[_Token]) -> list[Address]:
+    """The addr-specs among tokens without commas: each unbroken run that is one."""
     runs: list[list[_Token]] = [[]]
     for token in tokens:
         if token[0] == "space":
             runs.append([])
         else:
             runs[-1].append(token)
-    runs = [run for run in runs if run]
-    if whole is not None and len(runs) == 1:
-        return [whole]
-    found = [address for run in runs if (address := _address(run)) is not None]
-    return found or ([whole] if whole is not None else [])
+    return [address for run in runs if (address := _address(run)) is not None]
 
 
 def _address(tokens: list[_Token]) -> Address | None:

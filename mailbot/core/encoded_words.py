@@ -47,7 +47,8 @@ def decode_bytes(raw: bytes, charset: str = "") -> str:
     name = charset.lower()
     if name and _CHARSET.fullmatch(name):
         try:
-            return raw.decode(_LARGER.get(name, name))
+            # UTF-7 can spell half a character, which no database takes.
+            return _HALF.sub("\ufffd", raw.decode(_LARGER.get(name, name)))
         except (LookupError, ValueError):
             if name not in ("utf-8", "utf8", "us-ascii", "ascii"):
                 return _decode_leniently(raw, _LARGER.get(name, name))
@@ -59,7 +60,7 @@ def decode_bytes(raw: bytes, charset: str = "") -> str:
 
 def _decode_leniently(raw: bytes, charset: str) -> str:
     try:
-        return raw.decode(charset, "replace")
+        return _HALF.sub("\ufffd", raw.decode(charset, "replace"))
     except (LookupError, ValueError):
         return raw.decode("cp1252", "replace")
 
@@ -67,9 +68,7 @@ def _decode_leniently(raw: bytes, charset: str) -> str:
 def decode_header(raw: bytes) -> str:
     """An unfolded header value as text, 8-bit bytes and encoded words read, NULs dropped."""
     charset = "iso-2022-jp" if b"\x1b$" in raw else ""
-    text = decode_words(decode_bytes(raw, charset)).replace("\x00", "")
-    # UTF-7 can spell half a character, which no database takes.
-    return text if text.isascii() else _HALF.sub("\ufffd", text)
+    return decode_words(decode_bytes(raw, charset)).replace("\x00", "")
 
 
 def decode_words(text: str) -> str:

@@ -39,8 +39,8 @@ class HeaderFields:
     junk_lines: int = 0
 
     def raw(self, name: str) -> tuple[bytes, ...]:
-        """Every value of that field, undecoded."""
-        return self.values.get(name.lower(), ())
+        """Every value of that field, undecoded. Names are asked for in lower case throughout."""
+        return self.values.get(name, ())
 
     def all(self, name: str) -> tuple[str, ...]:
         """Every value of that field, decoded (RFC 2047)."""
@@ -61,6 +61,8 @@ class HeaderFields:
         name = text.partition(";")[0].strip().lower()
         if not _PART_TYPE.fullmatch(name):
             name = "text/plain"
+        if ";" not in text:
+            return ContentType(name)
         found: dict[str, str] = {}
         for hit in _PARAMETER.finditer(text):
             value = hit[2]

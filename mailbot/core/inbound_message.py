@@ -37,15 +37,16 @@ class InboundMessage:
     from_mailboxes: tuple[Mailbox, ...]
     from_is_group: bool
     return_path: str | None  # "" is the null sender `<>`; None where no one wrote it down
+    content_type: ContentType
     faults: tuple[str, ...] = ()
 
     def header(self, name: str) -> str:
         """The first value of that field, decoded; "" where it is absent."""
-        return self.fields.first(name)
+        return self.fields.first(name.lower())
 
     def headers_named(self, name: str) -> tuple[str, ...]:
         """Every value of that field, decoded."""
-        return self.fields.all(name)
+        return self.fields.all(name.lower())
 
     @property
     def from_text(self) -> str:
@@ -65,6 +66,14 @@ class InboundMessage:
         values = (text for name in _RECIPIENT_FIELDS for text in self.fields.undecoded(name))
         return tuple(box.address for value in values for box in parse_mailboxes(value))
 
+    def recipients_tagged(self, mark: bytes) -> tuple[Address, ...]:
+        """The recipients, where any of their fields holds `mark` (lower case); else none.
+
+        Nearly no mail is written to a token, and parsing everyone's Cc is what costs.
+        """
+        values = (value for name in _RECIPIENT_FIELDS for value in self.fields.raw(name))
+        return self.recipients if any(mark in value.lower() for value in values) else ()
+
     @property
     def message_id(self) -> str:
         """With its angle brackets; "" where there is none."""
@@ -78,10 +87,6 @@ class InboundMessage:
     @property
     def references(self) -> tuple[str, ...]:
         return message_ids(self.header("references"))
-
-    @property
-    def content_type(self) -> ContentType:
-        return self.fields.content_type()
 
     @property
     def report_type(self) -> str:
@@ -120,6 +125,7 @@ def read_message(raw: bytes, *, is_whole: bool = True) -> InboundMessage:
         from_mailboxes=mailboxes,
         from_is_group=is_group,
         return_path=_return_path(fields, envelope_line),
+        content_type=fields.content_type(),
         faults=_faults(fields, mailboxes, is_complete, len(body) if is_whole else 0),
     )
 

@@ -136,4 +136,6 @@ def describe(verdict: Verdict) -> dict[str, object]:
             named = [each.address.text for each in verdict.recipients if each.address]
             described["addresses"] = list(dict.fromkeys(named))
             described["permanent"] = verdict.is_permanent
+        case _:
+            pass  # the others are about nobody whose address stands in the mail
     return described

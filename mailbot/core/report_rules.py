@@ -113,7 +113,7 @@ def return_path_ids(message: InboundMessage, keys: TokenKeys | None) -> tuple[in
     """The outbox ids of our own return paths that this mail was delivered to."""
     if keys is None:
         return ()
-    return _verified_ids(tokens_in(message.recipients, "b"), keys)
+    return _verified_ids(tokens_in(message.recipients_tagged(b"+b-"), "b"), keys)
 
 
 def _verified_ids(tokens: tuple[str, ...], keys: TokenKeys | None) -> tuple[int, ...]:

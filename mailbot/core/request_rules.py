@@ -58,7 +58,8 @@ def find_tokens(message: InboundMessage, keys: TokenKeys | None) -> TokenFinding
     valid: dict[str, None] = {}
     revoked: dict[str, None] = {}
     notes: list[str] = []
-    written = (*tokens_in(message.recipients, "u"), *tokens_in_text(message.subject, "u"))
+    tagged = message.recipients_tagged(b"+u-")
+    written = (*tokens_in(tagged, "u"), *tokens_in_text(message.subject, "u"))
     for token in dict.fromkeys(written):
         try:
             verified = verify_opt_out(keys, token)
