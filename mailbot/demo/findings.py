@@ -64,6 +64,7 @@ class Findings:
     """Everything the reports and the promises are made from."""
 
     heard: tuple[Heard, ...]
+    mails_in_help: int
     accounts: tuple[Account, ...]
     strangers: tuple[Delivered, ...]  # what the relay took for anybody else
     ledger_length: int
@@ -107,8 +108,9 @@ def gather(
     return Findings(
         heard=tuple(
             Heard(letter, mail, read_message(mail.content).subject, verdicts.get(mail.uid, ""))
-            for letter, mail in zip(letters, mails, strict=True)
+            for letter, mail in zip(letters, mails, strict=False)
         ),
+        mails_in_help=len(mails),
         accounts=tuple(_account(conn, key, person, delivered) for person in people),
         strangers=tuple(
             mail for mail in delivered if not any(is_to(mail, person) for person in people)

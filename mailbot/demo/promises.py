@@ -186,16 +186,19 @@ def _disagreement(account: Account, taken: int, recorded: int) -> str:
 
 
 def _help_is_untouched(findings: Findings) -> Promise:
-    missing = tuple(
+    """Flag by flag against how each mail arrived, by the IMAP server's word."""
+    missing = [
         f"{heard.letter.writer.name}'s mail now has the flags {sorted(heard.mail.flags)}"
         for heard in findings.heard
         if heard.mail.flags != frozenset(heard.letter.flags.strip("()").split())
-    )
+    ]
+    if findings.mails_in_help != len(ALL_LETTERS):
+        missing.append(f"{findings.mails_in_help} mails stand there, not {len(ALL_LETTERS)}")
     unread = sum(1 for heard in findings.heard if not heard.mail.is_read)
     return Promise(
         "help@ stays as the staff left it: nothing read, moved or marked.",
-        f"{len(findings.heard)} mails, {unread} unread, {len(missing)} changed",
-        missing,
+        f"{findings.mails_in_help} mails, {unread} unread, {len(missing)} changed",
+        tuple(missing),
     )
 
 
