@@ -266,7 +266,7 @@ class _Daemon:
             await asyncio.to_thread(review.expire_overdue, self._database, version)
 
     async def _tell_alive(self) -> None:
-        """Ping the watchdog only while every part makes progress: a ping by itself proves nothing."""
+        """Ping the watchdog while every part makes progress: a ping by itself proves nothing."""
         now = boot_seconds()
         stuck = [watcher.thread.name for watcher in self._watchers if watcher.is_stuck(now)]
         if now - self._sender.progressed_at > _STUCK_AFTER:

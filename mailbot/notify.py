@@ -7,7 +7,7 @@ import socket
 
 
 def tell(state: str) -> None:
-    """Send `READY=1`, `WATCHDOG=1`, `STOPPING=1` or `STATUS=…` to $NOTIFY_SOCKET, if there is one."""
+    """Send `READY=1`, `WATCHDOG=1` or `STOPPING=1` to $NOTIFY_SOCKET, if there is one."""
     where = os.environ.get("NOTIFY_SOCKET", "")
     if not where:
         return

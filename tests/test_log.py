@@ -9,6 +9,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -208,16 +209,14 @@ def test_a_subject_cannot_forge_a_line_or_move_the_cursor() -> None:
 
 
 def test_a_full_disk_costs_the_line_and_not_the_work() -> None:
-    if not os.path.exists("/dev/full"):
+    if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    with open("/dev/full", "w") as out:
+    with Path("/dev/full").open("w") as out:
         log.configure(stream=out)
         structlog.get_logger().error("database_lost")
         structlog.get_logger().error("database_lost")
-        try:
+        with suppress(OSError):  # what Python kept back cannot be written either
             out.close()
-        except OSError:
-            pass  # what Python kept back could not be written either
 
 
 def test_the_journal_gets_the_priority_before_the_json(

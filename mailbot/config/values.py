@@ -167,14 +167,14 @@ def _beside_config(path: Path) -> Path:
 
 def _file(path: Path) -> Path:
     found = _beside_config(path)
-    if not os.path.isfile(found):  # Path.is_file raises where a folder is barred
+    if not os.path.isfile(found):  # noqa: PTH113  # Path.is_file raises where a folder is barred
         raise InputError(f"there is no file {found}.", next_step="Name one that is there.")
     return found
 
 
 def _folder(path: Path) -> Path:
     found = _beside_config(path)
-    if not os.path.isdir(found):
+    if not os.path.isdir(found):  # noqa: PTH112  # as above
         raise InputError(f"there is no folder {found}.", next_step="Create it, or name another.")
     return found
 

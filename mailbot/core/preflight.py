@@ -140,15 +140,14 @@ def subject_faults(
     subject: str, where: str = "subject", opt_out_words: Iterable[str] = (OPT_OUT_WORD,)
 ) -> list[Fault]:
     """What a subject may not hold, as written or as rendered for one recipient."""
-    faults = []
-    for word in words_in(subject, opt_out_words):
-        faults.append(
-            _error(
-                where,
-                f"the subject holds {word!r}.",
-                "Take it out: every auto-reply to this mail would opt its owner out.",
-            )
+    faults = [
+        _error(
+            where,
+            f"the subject holds {word!r}.",
+            "Take it out: every auto-reply to this mail would opt its owner out.",
         )
+        for word in words_in(subject, opt_out_words)
+    ]
     found = _DECEPTIVE.match(subject)
     if found:
         faults.append(

@@ -122,7 +122,7 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
             measure(len(left) + len(right))
         return super().call_binop(context, operator, left, right)
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805, PYI063
         """Jinja's own parameter names: a template's keyword can then never collide."""
         spend()
         return super().call(__context, __obj, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""Campaigns: made from a template and an audience, expanded when due, composed for each recipient."""
+"""Campaigns: made of a template and an audience, expanded when due, composed row by row."""
 
 from __future__ import annotations
 

@@ -72,8 +72,8 @@ class Attempt:
 class Delivered:
     """What became of an attempt, and what it says about the relay.
 
-    `outcome` is None where the row is not ours any more: then nothing may be written. After a
-    transaction that is not `is_clean` the relay needs RSET; without `is_connected`, a new connection.
+    `outcome` is None where the row is not ours any more: then nothing may be written. A
+    transaction that is not `is_clean` needs RSET, one not `is_connected` a new connection.
     """
 
     outcome: DeliveryOutcome | None

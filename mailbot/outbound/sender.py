@@ -8,6 +8,7 @@ relay, the database or the daemon stops.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Protocol
@@ -90,6 +91,8 @@ class Sender:
         self._relay = Breaker()
         self._marketing = Breaker()  # our marketing sender was refused: order status goes on
         self._in_flight = 0
+        self._quiet = asyncio.Event()  # set while nothing is in flight
+        self._quiet.set()
         self._woken = asyncio.Event()
         self.progressed_at = boot_seconds()
 
@@ -160,6 +163,7 @@ class Sender:
                     await line.close()
                     continue
                 self._in_flight += 1
+                self._quiet.clear()
                 try:
                     await self._carry(line, row)
                 except Exception:
@@ -168,6 +172,8 @@ class Sender:
                     line.drop()
                 finally:
                     self._in_flight -= 1
+                    if not self._in_flight:
+                        self._quiet.set()
                     self._claims.forget(row.id)
                     if self._is_running_low():
                         self._woken.set()
@@ -312,9 +318,9 @@ class Sender:
 
     async def _finish(self) -> None:
         """What is in DATA may finish within the stop time-out."""
-        deadline = boot_seconds() + self._plan.stop_seconds
-        while self._in_flight and boot_seconds() < deadline:
-            await asyncio.sleep(0.02)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._plan.stop_seconds):
+                await self._quiet.wait()
 
 
 _EVENTS = {

@@ -232,7 +232,7 @@ class RelayConnection:
 
 
 def stuffed(message: bytes) -> bytes:
-    """The body as it goes over the wire: CRLF, leading dots doubled, final dot (RFC 5321 §4.5.2)."""
+    """The body as it goes over the wire: CRLF, dots doubled, final dot (RFC 5321 §4.5.2)."""
     lines = _BARE_LINE_END.sub(b"\r\n", message)
     if not lines.endswith(b"\r\n"):
         lines += b"\r\n"

@@ -28,7 +28,7 @@ from mailbot.store.tables import (
 def begin_attempt(
     conn: Connection, outbox_id: int, *, claimed_by: str, lease_seconds: float
 ) -> int | None:
-    """Move a claimed row to `sending` and write its attempt; None where the lease is no longer ours.
+    """Move a claimed row to `sending` and write its attempt; None where the lease is not ours.
 
     Returns the attempt's id. To be committed before MAIL FROM (invariant 4).
     """

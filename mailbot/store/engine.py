@@ -87,9 +87,13 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, durable when the block ends, rolled back when it raises."""
-        with explained(self.where), self._one_writer(), self.engine.connect() as conn:
-            with conn.execution_options(mailbot_writes=True).begin():
-                yield conn
+        with (
+            explained(self.where),
+            self._one_writer(),
+            self.engine.connect() as conn,
+            conn.execution_options(mailbot_writes=True).begin(),
+        ):
+            yield conn
 
     async def commit(self, function: Callable[[Connection], T]) -> T:
         """Run `function` in a write transaction and return its result after the COMMIT.

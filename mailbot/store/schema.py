@@ -41,7 +41,7 @@ def upgrade(url: str) -> str:
 
 
 def check(conn: Connection) -> None:
-    """Raise SchemaError unless the schema is this program's, with the ledger's triggers in place."""
+    """Raise SchemaError unless the schema is this program's and the ledger has its triggers."""
     where = conn.engine.url.render_as_string(hide_password=True)
     _refuse_ahead(conn, where)
     found = _version(conn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,7 +30,7 @@ EVENT = ChainedEvent("opt_out", "mail", "a" * 32, "a" * 32, "mail:1", NOON, NOON
 @pytest.mark.parametrize("column", [field.name for field in dataclasses.fields(ChainedEvent)])
 def test_a_change_of_any_column_changes_the_link(column: str) -> None:
     old = getattr(EVENT, column)
-    new = old + timedelta(microseconds=1) if isinstance(old, datetime) else old + "x"
+    new: Any = old + timedelta(microseconds=1) if isinstance(old, datetime) else old + "x"
     changed = dataclasses.replace(EVENT, **{column: new})
     assert link_hash(GENESIS, 1, changed) != link_hash(GENESIS, 1, EVENT)
 

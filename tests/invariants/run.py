@@ -103,7 +103,7 @@ def _break(breaking: Breaking) -> Seen:
             cwd=tree, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if applied.returncode != 0:
-            return Seen(breaking, False, f"{breaking.path.name} no longer applies: {applied.stderr}")
+            return Seen(breaking, False, f"the patch no longer applies: {applied.stderr}")
         try:
             result = _pytest(tree, breaking.tests, TIME_LIMIT)
         except subprocess.TimeoutExpired:

@@ -104,7 +104,7 @@ class Relay:
         self.commands.append(f"MAIL FROM:<{address}> {' '.join(options)}".strip())
         if self.script.mail is not None:
             return self._answer(server, self.script.mail)
-        envelope.mail_from = "" if address == "<>" else address  # aiosmtpd keeps the brackets
+        envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 2.1.0 ok"
 
@@ -127,8 +127,9 @@ class Relay:
             return self._answer(server, script.dot)
         content = envelope.content
         assert isinstance(content, bytes)
+        sender = "" if envelope.mail_from == "<>" else envelope.mail_from or ""
         for recipient in envelope.rcpt_tos:
-            taken = Taken(envelope.mail_from or "", recipient, content, time.time())
+            taken = Taken(sender, recipient, content, time.time())
             self._write_down(taken)
             self.taken.append(taken)
         if script.hang_up_after_dot:
@@ -137,7 +138,7 @@ class Relay:
 
     def _answer(self, server: SMTP, reply: str) -> str:
         if reply == "":
-            assert server.transport is not None
+            assert isinstance(server.transport, asyncio.WriteTransport)
             server.transport.abort()
         return reply or "250 nobody hears this"
 

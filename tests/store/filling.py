@@ -44,7 +44,9 @@ def campaign_under_way(database: Database, *people: str, name: str = "spring") -
     return campaign_id
 
 
-def claim(database: Database, limit: int = 100, by: str = ME, lease: float = 60) -> list[ClaimedRow]:
+def claim(
+    database: Database, limit: int = 100, by: str = ME, lease: float = 60
+) -> list[ClaimedRow]:
     with database.write() as conn:
         return outbox.claim(
             conn, claimed_by=by, lease_seconds=lease, limit=limit, with_campaigns=True

@@ -229,7 +229,8 @@ def upgrade() -> None:
             name=op.f("ck_outbox_kind_is_known"),
         ),
         sa.CheckConstraint(
-            "state IN ('queued', 'claimed', 'sending', 'sent', 'deferred', 'bounced', 'rejected', 'expired', 'withheld', 'uncertain', 'cancelled')",
+            "state IN ('queued', 'claimed', 'sending', 'sent', 'deferred', 'bounced', "
+            "'rejected', 'expired', 'withheld', 'uncertain', 'cancelled')",
             name=op.f("ck_outbox_state_is_known"),
         ),
         sa.ForeignKeyConstraint(
