@@ -104,7 +104,19 @@ def _opt_out(conn: Connection, verdict: OptOut, mail: Mail, shop: Shop) -> tuple
     leaving = _subjects(conn, verdict.addresses, verdict.person_hashes, shop)
     changes = _record(conn, Kind.OPT_OUT, leaving, verdict, mail, shop)
     leavers = {subject.person for subject in leaving}
-    asked_about = [each for each in _owners(verdict.asked_about) if each.person not in leavers]
+    several = [
+        each for each in held_for(verdict.held_addresses, shop) if each.person not in leavers
+    ]
+    if several:
+        changes += hold(
+            conn, several, verdict, mail, shop,
+            because="one of several senders of a mail that opted somebody out",
+        )  # fmt: skip
+    asked_about = [
+        each
+        for each in _owners(verdict.asked_about)
+        if each.person not in leavers and each not in several
+    ]
     if asked_about:
         changes += hold(
             conn, asked_about, verdict, mail, shop,

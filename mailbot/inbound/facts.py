@@ -21,6 +21,7 @@ def facts_of(shop: Shop) -> Facts:
         help_address=shop.help_address.text,
         own_domains=shop.own_domains,
         token_keys=shop.token_keys,
+        vocabulary=shop.vocabulary,
     )
 
 

@@ -8,6 +8,8 @@ from mailbot.config import Settings
 from mailbot.core.address import Address, parse_address
 from mailbot.core.person import PersonKey
 from mailbot.core.tokens import TokenKeys
+from mailbot.core.vocabulary import THE_WORD, Vocabulary
+from mailbot.data import load_vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class Shop:
     person_key: PersonKey
     token_keys: TokenKeys
     acknowledge_every_days: int | None
+    vocabulary: Vocabulary = THE_WORD
 
     @classmethod
     def of(cls, settings: Settings, person_key: PersonKey, token_keys: TokenKeys) -> Shop:
@@ -32,6 +35,7 @@ class Shop:
             person_key=person_key,
             token_keys=token_keys,
             acknowledge_every_days=answers.every_days if answers.enabled else None,
+            vocabulary=load_vocabulary(),
         )
 
     def is_own(self, address: Address) -> bool:

@@ -409,6 +409,15 @@ def test_a_token_opts_its_owner_out_whatever_the_subject(desk: Desk) -> None:
     assert desk.reasons("ann.work@example.org") == {Reason.OPT_OUT}
 
 
+def test_the_several_senders_of_a_token_mail_are_held_beside_its_owner(desk: Desk) -> None:
+    token = sign_opt_out(TOKEN_KEYS, person("owner@example.net").person_hash)
+    both = "Ann <ann@example.net>, Bob <bob@example.net>"
+    desk.arrive(letter("", both, to=opt_out_address(HELP, token)))
+    desk.hear()
+    assert desk.reasons("owner@example.net") == {Reason.OPT_OUT}
+    assert desk.reasons("ann@example.net") == desk.reasons("bob@example.net") == {Reason.HELD}
+
+
 def test_marketing_that_waits_is_withheld_after_an_opt_out(desk: Desk) -> None:
     """For the console's truth; the guarantee is the look before sending."""
     campaign_under_way(desk.database, "ann@example.net", "ben@example.net")
