@@ -9,27 +9,36 @@ word, and break RFC 8058.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from typing import cast
 
 import aiosmtplib
-from aiosmtplib import SMTPResponse
+from aiosmtplib.protocol import SMTPProtocol
 
 from mailbot.config import RelaySettings
-from mailbot.core.errors import RelayError, RelayLost, RelayRefused, RelayUnavailable
+from mailbot.core.errors import RelayError, RelayLost, RelayRefused
 from mailbot.core.smtp_replies import Reply, Stage
+from mailbot.outbound import relay_words
+from mailbot.outbound.wire import is_reply_code, read_reply, readable, stuffed, unspeakable
 
 # RFC 5321 §4.5.3.2.6: the relay may take ten minutes to answer the final dot.
 DOT_TIMEOUT_SECONDS = 600.0
-_BARE_LINE_END = re.compile(rb"\r\n|\r|\n")
-_LINE_DOT = re.compile(rb"(?m)^\.")
+_QUIT_TIMEOUT_SECONDS = 5.0
+_TROUBLE = (aiosmtplib.SMTPException, OSError)  # TimeoutError and ssl.SSLError are OSErrors
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_METHOD_UNKNOWN = frozenset({500, 501, 502, 504})  # RFC 4954 §4: try another AUTH mechanism
 
 
 class RelayConnection:
-    """A connection for one task. Raises only RelayUnavailable, RelayRefused and RelayLost."""
+    """A connection for one task. Raises only RelayUnavailable, RelayRefused and RelayLost.
+
+    After RelayLost, a 421, a cancellation or `abort()` nothing is open any more: each call then
+    raises RelayLost.
+    """
 
     def __init__(
         self,
@@ -43,68 +52,49 @@ class RelayConnection:
         self._password = password
         self._dot_timeout = dot_timeout_seconds
         self._client: aiosmtplib.SMTP | None = None
+        self._transport: asyncio.WriteTransport | None = None
+        self._takes_utf8 = False
 
     async def connect(self) -> None:
         """Connect, EHLO, TLS and login as the settings ask. Never goes on in plain text."""
-        settings = self._settings
-        client = aiosmtplib.SMTP(
-            hostname=settings.host,
-            port=settings.effective_port,
-            use_tls=settings.security == "tls",
-            start_tls=False,  # asked for below, where a relay without it is refused
-            local_hostname=settings.hello_name or socket.gethostname(),
-            timeout=settings.timeout_seconds,
-            tls_context=await asyncio.to_thread(self._tls_context),
-        )
         try:
             # connect() itself can hang: the library's time-out covers each step, not all of them.
-            async with asyncio.timeout(settings.timeout_seconds * 2):
-                await client.connect()
-                await client.ehlo()
-                if settings.security == "starttls":
-                    await self._start_tls(client)
-                if settings.username:
-                    await client.login(settings.username, self._password or "")
-        except BaseException as error:
-            client.close()
-            if isinstance(error, aiosmtplib.SMTPException | OSError | TimeoutError):
-                raise self._explain(error) from error
+            async with asyncio.timeout(self._settings.timeout_seconds * 2):
+                await self._open()
+        except (*_TROUBLE, UnicodeError) as error:
+            self.abort()
+            raise self._explain(error) from error
+        except BaseException:
+            self.abort()
             raise
-        self._client = client
-
-    def _tls_context(self) -> ssl.SSLContext | None:
-        if self._settings.security == "none":
-            return None
-        ca_file = self._settings.ca_file
-        return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-
-    async def _start_tls(self, client: aiosmtplib.SMTP) -> None:
-        if not client.supports_extension("starttls"):
-            raise RelayRefused(
-                "the relay offers no STARTTLS, and mailbot does not go on in plain text.",
-                where=self.where,
-                next_step="Correct security or port, or look who answers in the relay's place.",
-            )
-        await client.starttls()
 
     async def mail(self, sender: str, *, size: int, smtputf8: bool) -> Reply:
-        """MAIL FROM with the parameters that the relay offers; "" is the null reverse path."""
+        """MAIL FROM with the parameters that the relay offers; "" is the null reverse path.
+
+        `smtputf8` says that the message needs it; without the relay's offer the answer is 5.6.7.
+        """
         client = self._connected(Stage.MAIL)
+        self._takes_utf8 = smtputf8 and client.supports_extension("smtputf8")
+        if smtputf8 and not self._takes_utf8:
+            # RFC 6531 §3.5: about this one message, found before anything is said.
+            return Reply(550, "5.6.7", "the relay carries no addresses outside ASCII")
+        refusal = unspeakable(sender, takes_utf8=self._takes_utf8)
+        if refusal is not None:
+            return refusal
         options = []
         if client.supports_extension("size"):
             options.append(f"SIZE={size}")
         if client.supports_extension("8bitmime"):
             options.append("BODY=8BITMIME")
-        if smtputf8:
-            if not client.supports_extension("smtputf8"):
-                # RFC 6531 §3.5: about this one address, found before anything is said.
-                return Reply(550, "5.6.7", "the relay carries no addresses outside ASCII")
+        if self._takes_utf8:
             options.append("SMTPUTF8")
-        command = " ".join([f"MAIL FROM:<{sender}>", *options])
-        return await self._say(Stage.MAIL, command)
+        return await self._say(Stage.MAIL, " ".join([f"MAIL FROM:<{sender}>", *options]))
 
     async def rcpt(self, recipient: str) -> Reply:
         """RCPT TO: one recipient a transaction."""
+        refusal = unspeakable(recipient, takes_utf8=self._takes_utf8)
+        if refusal is not None:
+            return refusal
         return await self._say(Stage.RCPT, f"RCPT TO:<{recipient}>")
 
     async def data(self, message: bytes) -> Reply:
@@ -116,136 +106,199 @@ class RelayConnection:
         if reply.code // 100 in (4, 5):
             return reply
         if reply.code != 354:
-            self.abort()
-            raise RelayLost(f"the relay answered DATA with {reply}", stage=Stage.DATA)
-        client = self._connected(Stage.DOT)
-        protocol = client.protocol
-        if protocol is None:
-            raise RelayLost("the connection was lost before the body", stage=Stage.DATA)
+            raise self._lost(f"the relay answered DATA with {reply}", Stage.DATA)
+        protocol = self._protocol(Stage.DATA)
+        async with self._told(Stage.DATA):
+            protocol.write(stuffed(message))  # raises before it writes, or not at all
         async with self._told(Stage.DOT):
-            protocol.write(stuffed(message))
-            return _reply(await protocol.read_response(timeout=self._dot_timeout))
+            response = await protocol.read_response(timeout=self._dot_timeout)
+        return self._judge_end(self._understood(Stage.DOT, response))
 
     async def reset(self) -> None:
-        """RSET: forget the transaction that did not end."""
-        await self._say(Stage.MAIL, "RSET")
+        """RSET: forget the transaction that did not end. RelayLost where the relay will not."""
+        reply = await self._say(Stage.MAIL, "RSET")
+        if reply.code // 100 != 2:
+            raise self._lost(f"the relay answered RSET with {reply}", Stage.MAIL)
 
     async def close(self) -> None:
-        """QUIT, and hang up whatever is answered."""
-        if self._client is None:
-            return
+        """QUIT, and hang up whatever is answered. Never raises for what the relay does."""
         try:
-            await self._say(Stage.CONNECT, "QUIT")
+            with contextlib.suppress(RelayLost):
+                await self._say(Stage.CONNECT, "QUIT", seconds=_QUIT_TIMEOUT_SECONDS)
         finally:
             self.abort()
 
     def abort(self) -> None:
-        """Hang up at once: what was not finished is not taken."""
-        if self._client is not None:
-            transport = self._client.transport
-            if isinstance(transport, asyncio.WriteTransport):
-                transport.abort()
-            self._client.close()
-            self._client = None
+        """Hang up at once: what still waits to be written is never sent."""
+        client, self._client = self._client, None
+        # The library lets go of its transport, and closes it gently, whenever it sees trouble.
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+        if client is not None:
+            client.close()
 
     @property
     def certificate(self) -> dict[str, object] | None:
         """The relay's certificate as `ssl` tells it; None without TLS."""
-        found = self._client.get_transport_info("peercert") if self._client else None
+        found = self._transport.get_extra_info("peercert") if self._transport else None
         return found if isinstance(found, dict) else None
+
+    # Connecting
+
+    async def _open(self) -> None:
+        settings = self._settings
+        client = aiosmtplib.SMTP(
+            hostname=settings.host,
+            port=settings.effective_port,
+            use_tls=settings.security == "tls",
+            start_tls=False,  # asked for below, where a relay without it is refused
+            local_hostname=settings.hello_name or _own_name(),
+            timeout=settings.timeout_seconds,
+            tls_context=await asyncio.to_thread(self._tls_context),
+        )
+        self._client = client
+        await client.connect()
+        self._hold_transport()
+        self._protocol(Stage.CONNECT)
+        await client.ehlo()
+        if settings.security == "starttls":
+            await self._start_tls(client)
+        if settings.username:
+            await self._log_in(client, settings.username)
+
+    def _hold_transport(self) -> None:
+        if self._client is not None and self._client.transport is not None:
+            # No isinstance: uvloop's transports are none of asyncio's classes.
+            self._transport = cast("asyncio.WriteTransport", self._client.transport)
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        if self._settings.security == "none":
+            return None
+        ca_file = self._settings.ca_file
+        try:
+            return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+        except OSError as error:
+            raise RelayRefused(
+                f"relay.ca_file {ca_file} holds no certificates that can be read.",
+                where=self.where,
+                next_step="Let it name a PEM file that this user may read.",
+            ) from error
+
+    async def _start_tls(self, client: aiosmtplib.SMTP) -> None:
+        if not client.supports_extension("starttls"):
+            raise RelayRefused(
+                "it offers no STARTTLS, and mailbot does not go on in plain text.",
+                where=self.where,
+                next_step="Correct relay.security or relay.port, or look who answers in its place.",
+            )
+        await client.starttls()
+        self._hold_transport()
+        await client.ehlo()  # RFC 3207 §4.2: what was offered in plain text is forgotten
+
+    async def _log_in(self, client: aiosmtplib.SMTP, username: str) -> None:
+        """AUTH by one mechanism: several tries with a wrong password may lock the account."""
+        known = {
+            "plain": client.auth_plain,
+            "login": client.auth_login,
+            "cram-md5": client.auth_crammd5,
+        }
+        usable = [name for name in known if name in client.server_auth_methods]
+        if self._settings.security == "none":
+            usable.sort()  # CRAM-MD5, the only one that hides the password by itself, comes first
+        for name in usable:
+            try:
+                await known[name](username, self._password or "")
+            except aiosmtplib.SMTPAuthenticationError as error:
+                if error.code not in _METHOD_UNKNOWN or name == usable[-1]:
+                    raise
+            else:
+                return
+        offered = ", ".join(client.server_auth_methods).upper() or "no login at all"
+        raise RelayRefused(
+            f"it offers no login by password (offered: {readable(offered)}).",
+            where=self.where,
+            next_step="Correct relay.security or relay.port, or remove relay.username.",
+        )
+
+    def _explain(self, error: BaseException) -> RelayError:
+        """What kept us from connecting, in plain words."""
+        if not isinstance(error, aiosmtplib.SMTPResponseException):
+            return relay_words.not_connected(error, self.where)
+        if not is_reply_code(error.code):
+            return relay_words.no_smtp(_nonsense(error), self.where)
+        reply = read_reply(error.code, error.message)
+        if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+            return relay_words.refused_login(reply, self.where, self._settings.username or "")
+        return relay_words.refused_us(reply, self.where)
+
+    # Talking
+
+    async def _say(self, stage: Stage, command: str, *, seconds: float | None = None) -> Reply:
+        protocol = self._protocol(stage)
+        async with self._told(stage):
+            response = await protocol.execute_command(
+                command.encode(), timeout=seconds or self._settings.timeout_seconds
+            )
+        return self._understood(stage, response)
 
     def _connected(self, stage: Stage) -> aiosmtplib.SMTP:
         if self._client is None or not self._client.is_connected:
-            raise RelayLost("the relay had closed the connection", stage=stage, where=self.where)
+            raise self._lost("the relay had closed the connection", stage)
         return self._client
 
-    async def _say(self, stage: Stage, command: str) -> Reply:
-        client = self._connected(stage)
-        async with self._told(stage):
-            return _reply(await client.execute_command(command.encode("utf-8")))
+    def _protocol(self, stage: Stage) -> SMTPProtocol:
+        """The open connection, ready for a command: nothing unasked-for waits to be read."""
+        protocol = self._connected(stage).protocol
+        if protocol is None:
+            raise self._lost("the relay had closed the connection", stage)
+        # The library keeps what came with a reply as the answer to the next command: a 250 too many
+        # would turn a refused message into a sent one.
+        if protocol._buffer:  # noqa: SLF001 (it has no public name)
+            raise self._lost("the relay gave an answer too many", stage)
+        return protocol
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _told(self, stage: Stage) -> AsyncIterator[None]:
         """Whatever breaks off here leaves a dead connection and tells how far it had come."""
         try:
             yield
-        except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as error:
-            self.abort()
-            what = str(error).strip() or type(error).__name__
-            raise RelayLost(what, stage=stage, where=self.where) from error
-        except asyncio.CancelledError:
+        except aiosmtplib.SMTPResponseException as error:
+            what = f"the relay's answer makes no sense: {_nonsense(error)!r}"
+            raise self._lost(what, stage) from error
+        except _TROUBLE as error:
+            raise self._lost(relay_words.lost(error), stage) from error
+        except BaseException:  # cancelled: what was not finished is not to be taken
             self.abort()
             raise
 
-    def _explain(self, error: BaseException) -> RelayError:
-        """What stopped us from connecting, in plain words."""
-        if isinstance(error, aiosmtplib.SMTPResponseException):
-            return self._explain_reply(error)
-        for cause in _causes(error):
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                return RelayRefused(
-                    f"its certificate is not to be trusted ({cause.verify_message}).",
-                    where=self.where,
-                    next_step="Correct host, or name its authority in relay.ca_file.",
-                )
-            if isinstance(cause, ssl.SSLError):
-                return RelayRefused(
-                    f"TLS failed ({cause.reason or cause}).",
-                    where=self.where,
-                    next_step="Correct security or port: 465 speaks tls, 587 starttls.",
-                )
-            if isinstance(cause, socket.gaierror):
-                return RelayUnavailable(
-                    "no host of that name is known.",
-                    where=self.where,
-                    next_step="Correct relay.host, or look at this machine's DNS.",
-                )
-        if isinstance(error, aiosmtplib.SMTPNotSupported):
-            return RelayRefused(
-                f"it cannot do what the settings ask ({error}).",
-                where=self.where,
-                next_step="Correct security, port, or username.",
-            )
-        if isinstance(error, TimeoutError):
-            return RelayUnavailable("it does not answer in time.", where=self.where)
-        return RelayUnavailable(
-            f"it cannot be reached ({error}).", where=self.where, next_step="Is it running?"
-        )
+    def _understood(self, stage: Stage, response: aiosmtplib.SMTPResponse) -> Reply:
+        reply = read_reply(response.code, response.message)
+        if not is_reply_code(reply.code):
+            raise self._lost(f"the relay's answer makes no sense: {str(reply)!r}", stage)
+        if reply.code == 421:
+            self.abort()  # RFC 5321 §3.8: it is closing the connection
+        return reply
 
-    def _explain_reply(self, error: aiosmtplib.SMTPResponseException) -> RelayError:
-        reply = Reply.parse(error.code, error.message)
-        if not 500 <= reply.code <= 599:
-            return RelayUnavailable(f"it said {reply}", where=self.where)
-        if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-            return RelayRefused(
-                f"it refused the login of {self._settings.username} ({reply}).",
-                where=self.where,
-                next_step="Correct relay.username, or the password in relay.password_file.",
-                code=reply.code,
-            )
-        return RelayRefused(
-            f"it refused us ({reply}).",
-            where=self.where,
-            next_step="Ask whoever runs it whether this machine may send through it.",
-            code=reply.code,
-        )
+    def _judge_end(self, reply: Reply) -> Reply:
+        """The answer to the final dot, or one that came before all of the body was gone."""
+        if self._transport is None or not self._transport.get_write_buffer_size():
+            return reply
+        if reply.code // 100 in (4, 5):
+            self.abort()  # a refusal stands, but the rest of the body is not worth sending
+            return reply
+        raise self._lost(f"the relay answered before it had the message: {reply}", Stage.DOT)
+
+    def _lost(self, what: str, stage: Stage) -> RelayLost:
+        self.abort()
+        return RelayLost(what, stage=stage, where=self.where)
 
 
-def stuffed(message: bytes) -> bytes:
-    """The body as it goes over the wire: CRLF, dots doubled, final dot (RFC 5321 §4.5.2)."""
-    lines = _BARE_LINE_END.sub(b"\r\n", message)
-    if not lines.endswith(b"\r\n"):
-        lines += b"\r\n"
-    return _LINE_DOT.sub(b"..", lines) + b".\r\n"
+def _nonsense(error: aiosmtplib.SMTPResponseException) -> str:
+    return readable(error.message.removeprefix("Malformed SMTP response line: "))[:200]
 
 
-def _reply(response: SMTPResponse) -> Reply:
-    return Reply.parse(response.code, response.message)
-
-
-def _causes(error: BaseException | None) -> list[BaseException]:
-    chain: list[BaseException] = []
-    while error is not None and error not in chain:
-        chain.append(error)
-        error = error.__cause__ or error.__context__
-    return chain
+def _own_name() -> str:
+    name = socket.gethostname()
+    # RFC 5321 §4.1.3: a machine without a name of its own says an address literal.
+    return name if _NAME.fullmatch(name) else "[127.0.0.1]"
