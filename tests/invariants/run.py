@@ -105,14 +105,13 @@ def _break(breaking: Breaking) -> Seen:
         if applied.returncode != 0:
             return Seen(breaking, False, f"the patch no longer applies: {applied.stderr}")
         try:
-            result = _pytest(tree, breaking.tests, TIME_LIMIT)
+            result = _pytest(tree, breaking.tests, TIME_LIMIT, "-x")
         except subprocess.TimeoutExpired:
             return Seen(breaking, False, f"its tests took longer than {TIME_LIMIT} s")
     failed = re.findall(r"^FAILED (\S+)", result.stdout, re.MULTILINE)
     # Exit code 1: tests ran and some failed. 2 to 5 mean that pytest could not do its work.
     if result.returncode == 1 and failed:
-        others = f" and {len(failed) - 1} more" if failed[1:] else ""
-        return Seen(breaking, True, f"{failed[0].split('::', 1)[-1]}{others}")
+        return Seen(breaking, True, failed[0].split("::", 1)[-1])
     return Seen(breaking, False, _closing_line(result.stdout) or result.stderr[-2000:])
 
 

@@ -12,6 +12,7 @@ from mailbot.core.consent import Kind, Reason
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State
 from mailbot.core.smtp_replies import Reply
+from mailbot.outbound import delivery
 from mailbot.outbound.delivery import Outgoing
 from mailbot.outbound.line import RelayClient
 from mailbot.outbound.sender import Composer
@@ -20,6 +21,7 @@ from mailbot.store import campaigns, consent, outbox, suppressions, switches
 from mailbot.store.columns import DatabaseTime
 from mailbot.store.engine import Database
 from mailbot.store.outbox import ClaimedRow
+from mailbot.store.tables import delivery_attempts
 from mailbot.store.tables import outbox as rows
 from tests.outbound.conftest import House, until
 from tests.people import address, event, person
@@ -211,6 +213,7 @@ async def test_stop_marketing_stops_what_is_claimed_already(house: House) -> Non
     campaign_under_way(house.database, ANN)
     order_status(house.database)
     async with house.sending():
+        await until(lambda: attempts(house.database) == 2)
         await until(lambda: states(house.database)[f"order_status:{ANN}"] is State.SENT)
         await until(lambda: states(house.database)[f"campaign:{ANN}"] is State.QUEUED)
     assert len(house.relay.taken) == 1
@@ -252,8 +255,31 @@ async def test_a_lease_lost_before_data_sends_nothing(house: House) -> None:
     at_step(house, "rcpt", freeze)
     campaign_under_way(house.database, ANN)
     async with house.sending():
+        await until(lambda: attempts(house.database) > 0)
+        await until(lambda: states(house.database)[f"campaign:{ANN}"] is not State.SENDING)
+    assert house.relay.taken == []
+    assert states(house.database)[f"campaign:{ANN}"] is not State.SENT
+
+
+async def test_a_look_that_is_too_old_sends_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine so slow that the list's answer is a second old when it arrives."""
+    monkeypatch.setattr(delivery, "LONGEST_LOOK_AGE", 0.0)
+    campaign_under_way(house.database, ANN)
+    async with house.sending():
+        await until(lambda: attempts(house.database) > 0)
         await until(lambda: states(house.database)[f"campaign:{ANN}"] is State.QUEUED)
     assert house.relay.taken == []
+
+
+async def test_the_attempt_is_on_disk_before_mail_from(house: House) -> None:
+    seen: list[int] = []
+    at_step(house, "mail", lambda: seen.append(attempts(house.database)))
+    campaign_under_way(house.database, ANN)
+    async with house.sending():
+        await until(is_over(house.database))
+    assert seen == [1]
 
 
 @pytest.mark.parametrize(("reply", "state"), [
@@ -436,6 +462,11 @@ async def test_marketing_carries_its_way_out(house: House) -> None:
     assert header.startswith(b"<mailto:help+u-")
     assert header.endswith(b"@shop.example?subject=unsubscribe>")
     assert offer.message["Precedence"] == "bulk"
+
+
+def attempts(database: Database) -> int:
+    with database.read() as conn:
+        return len(conn.execute(select(delivery_attempts)).all())
 
 
 def states_of_all(database: Database) -> list[State]:

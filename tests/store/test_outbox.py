@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 from sqlalchemy import text
 
 from mailbot.core.consent import Kind
@@ -100,6 +102,14 @@ def test_a_claim_whose_lease_ran_out_goes_back_to_the_queue(database: Database) 
     let_leases_run_out(database)
     assert recover(database).queued == (row.id,)
     assert begin(database, row) is None, "the first daemon must not begin what it lost"
+
+
+def test_a_host_whose_clock_is_a_day_ahead_takes_over_no_live_lease(database: Database) -> None:
+    queue_order_status(database)
+    [row] = claim(database)
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=1)):
+        assert recover(database) == outbox.Recovered((), (), ())
+    assert state_of(database, row.id) is State.CLAIMED
 
 
 def test_a_heartbeat_keeps_a_lease_and_revives_none(database: Database) -> None:
