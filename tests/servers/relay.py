@@ -78,6 +78,7 @@ class Relay:
         self._tls = tls
         self._implicit_tls = implicit_tls
         self._smtputf8 = smtputf8
+        self._served: list[SMTP] = []
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._run, name="test-relay", daemon=True)
@@ -161,21 +162,23 @@ class Relay:
         mechanism_data = args[-1]
         assert isinstance(mechanism_data, LoginPassword)
         given = (mechanism_data.login.decode(), mechanism_data.password.decode())
-        return AuthResult(success=given == self._login)
+        return AuthResult(success=given == self._login, handled=False)  # aiosmtpd answers
 
     def _protocol(self) -> SMTP:
         self.sessions += 1
-        return SMTP(
+        session = SMTP(
             self,
             hostname="relay.test",
             enable_SMTPUTF8=self._smtputf8,
             tls_context=self._tls,
             require_starttls=self._tls is not None,
-            auth_require_tls=False,
+            auth_require_tls=self._tls is not None,
             auth_required=self._login is not None,
             authenticator=self._authenticate if self._login else None,
             loop=self._loop,
         )
+        self._served.append(session)
+        return session
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -188,6 +191,9 @@ class Relay:
             self._loop.run_forever()
         finally:
             self._server.close()
+            for session in self._served:
+                if isinstance(session.transport, asyncio.WriteTransport):
+                    session.transport.abort()
             for task in asyncio.all_tasks(self._loop):
                 task.cancel()
             self._loop.run_until_complete(asyncio.sleep(0.05))
