@@ -1,0 +1,42 @@
+"""A certificate authority that lives for the tests, made with openssl."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from pathlib import Path
+
+_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+
+
+class Authority:
+    """Signs server certificates; `ca_file` is what a client has to trust."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.ca_file = folder / "ca.pem"
+        _openssl(
+            folder, "req", "-x509", *_KEY, "-subj", "/CN=Test authority",
+            "-addext", "keyUsage=critical,keyCertSign",
+            "-keyout", "ca-key.pem", "-out", "ca.pem",
+        )  # fmt: skip
+
+    def server(self, *names: str) -> ssl.SSLContext:
+        """A server's TLS with a certificate for `names`, each `DNS:host` or `IP:address`."""
+        stem = "-".join(names).replace(":", "-")
+        certificate, key = self._folder / f"{stem}.pem", self._folder / f"{stem}-key.pem"
+        if not certificate.exists():
+            _openssl(
+                self._folder, "req", "-x509", *_KEY, "-subj", "/CN=relay",
+                "-CA", "ca.pem", "-CAkey", "ca-key.pem",
+                "-addext", f"subjectAltName={','.join(names)}",
+                "-addext", "basicConstraints=critical,CA:FALSE",
+                "-keyout", key.name, "-out", certificate.name,
+            )  # fmt: skip
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        return context
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
