@@ -20,7 +20,7 @@ import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
 
 from mailbot.config import RelaySettings
-from mailbot.core.errors import RelayError, RelayLost, RelayRefused
+from mailbot.core.errors import RelayError, RelayLost, RelayRefused, RelayUnavailable
 from mailbot.core.smtp_replies import Reply, Stage
 from mailbot.outbound import relay_words
 from mailbot.outbound.wire import is_reply_code, read_reply, readable, stuffed, unspeakable
@@ -64,6 +64,8 @@ class RelayConnection:
         except (*_TROUBLE, UnicodeError) as error:
             self.abort()
             raise self._explain(error) from error
+        except RelayLost as lost:
+            raise RelayUnavailable(lost.what, where=self.where) from lost
         except BaseException:
             self.abort()
             raise
