@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import select
+import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -106,6 +107,12 @@ class Mailbox:
             client.socket().settimeout(2.0)
             client.logout()
         self._hang_up()
+
+    @property
+    def certificate(self) -> dict[str, object] | None:
+        """The server's certificate as `ssl` tells it; None without TLS."""
+        line = self._client.socket() if self._client is not None else None
+        return dict(line.getpeercert() or {}) if isinstance(line, ssl.SSLSocket) else None
 
     def _hang_up(self) -> None:
         client, self._client, self._state = self._client, None, None

@@ -155,10 +155,9 @@ class Sender:
         try:
             while True:
                 try:
-                    row = await asyncio.wait_for(
-                        self._claims.waiting.get(),
-                        _CLOSE_AFTER_SECONDS if line.connection else None,
-                    )
+                    # Not wait_for: on 3.11 it swallows a cancellation that meets a row.
+                    async with asyncio.timeout(_CLOSE_AFTER_SECONDS if line.connection else None):
+                        row = await self._claims.waiting.get()
                 except TimeoutError:
                     await line.close()
                     continue
