@@ -37,6 +37,8 @@ def read_reply(code: int, text: str) -> Reply:
 
 def readable(text: str) -> str:
     """Foreign text on one line, ≤ 1,000 characters, without controls and lone surrogates."""
+    if text.isascii() and text.isprintable():  # as nearly all are
+        return text.strip()[:_LONGEST_TEXT]
     whole = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return _NO_TEXT.sub(" ", whole).strip()[:_LONGEST_TEXT]
 
