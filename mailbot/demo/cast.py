@@ -48,17 +48,12 @@ PRIYA = Customer("Priya Nair", "priya.nair@post.example")  # writes, and is on n
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One campaign: its name on the console, its template's file name, subject and text."""
+    """One campaign: its name, its template's file name, subject and text."""
 
     name: str
     file: str
     subject: str
-    body: str
-
-    @property
-    def text(self) -> str:
-        """The template file: the subject in the first line, then the text."""
-        return f"Subject: {self.subject}\n\n{self.body}"
+    text: str
 
 
 AUTUMN = Offer(

@@ -80,7 +80,7 @@ def _listed(findings: Findings) -> Promise:
     )
     listed = sum(1 for account in findings.accounts if account.reasons)
     return Promise(
-        "Who asked is on the do-not-send list, and nobody else.",
+        "On the do-not-send list: who asked, and a mailbox that is gone. Nobody else.",
         f"{listed} of {len(findings.accounts)} people",
         missing,
     )
@@ -129,7 +129,7 @@ def _offers_reach_the_others(findings: Findings) -> Promise:
         missing.append("an offer has no List-Unsubscribe header")
     return Promise(
         "Everybody else gets every offer, each with a way out.",
-        f"{len(taken)} taken by the mail server",
+        f"{len(taken)} delivered",
         tuple(missing),
     )
 
@@ -176,7 +176,7 @@ def _once(findings: Findings) -> Promise:
             missing.append(_disagreement(account, len(ids), recorded))
     return Promise(
         "Nobody gets a mail twice, and none is lost.",
-        f"{total} mails: the records and the mail server agree",
+        f"{total} mails, as recorded",
         tuple(missing),
     )
 

@@ -32,7 +32,7 @@ _FOLDER = "INBOX"
 def play(stage: Stage) -> Iterator[str]:
     """Play the acts; yields a sentence after each. Raises MailbotError where one gets stuck."""
     _until_heard(stage)
-    yield "mailbot runs. It heard what already stood in help@: a mail of last week, read by staff."
+    yield "mailbot starts, and hears a mail of last week that staff have read."
     arrive(stage.servers, letters.MORNING)
     _until_heard(stage)
     yield f"In the morning {len(letters.MORNING)} mails arrive at help@. mailbot hears them all."
@@ -77,7 +77,7 @@ def _queue_offer(stage: Stage, offer: Offer) -> None:
         stage.person_key,
         name=offer.name,
         subject=offer.subject,
-        text_source=offer.body,
+        text_source=offer.text,
         html_source=None,
         audience=[
             AudienceLine(line, parse_address(one.address), {"email": one.address, "name": one.name})
