@@ -80,6 +80,22 @@ def test_a_wrong_password_does_not_open_help(servers: MailServers) -> None:
     imap.logout()
 
 
+def test_what_is_told_to_an_idle_client_comes_in_whole_lines(servers: MailServers) -> None:
+    """Half a line at a time would look like a broken connection to imapclient's idle_check."""
+    imap = imaplib.IMAP4(servers.inbox.host, servers.inbox.port, timeout=10)
+    imap.login(HELP, "s3cret")
+    imap.select("INBOX", readonly=True)
+    imap.send(b"a1 IDLE\r\n")
+    assert imap.readline().startswith(b"+")
+    heard = []
+    for _ in range(5):
+        servers.inbox.put(LETTER)
+        heard.append(imap.socket().recv(65536))
+    imap.shutdown()
+    assert any(b"EXISTS" in packet for packet in heard)
+    assert [packet for packet in heard if not packet.endswith(b"\r\n")] == []
+
+
 def test_the_servers_end_though_a_client_still_idles() -> None:
     """`--keep` and Ctrl-C: nothing may hang on an open connection, and nothing is printed."""
     with mail_servers(HELP, "s3cret") as running:

@@ -147,6 +147,30 @@ class _Runner:
         imap.close()
 
 
+class _WholeAnswers:
+    """Sends what pymap writes in one piece when it drains.
+
+    pymap writes an answer bit by bit, each a packet of its own. imapclient's idle_check reads
+    without blocking, and takes the first half of a line for a broken connection.
+    """
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._waiting = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self._waiting += data
+
+    async def drain(self) -> None:
+        waiting = bytes(self._waiting)
+        self._waiting.clear()
+        self._writer.write(waiting)
+        await self._writer.drain()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+
 async def _start_imap(account: str, password: str) -> asyncio.Server:
     backend, config = await DictBackend.init(
         argparse.Namespace(
@@ -157,8 +181,13 @@ async def _start_imap(account: str, password: str) -> asyncio.Server:
         hash_context=Cleartext(),
     )  # fmt: skip
     config.apply_context()
-    reader = ProxyProtocolReader(config.proxy_protocol)
-    serve: Any = reader.get_callback(IMAPServer(backend.login, config))
+    callback: Any = ProxyProtocolReader(config.proxy_protocol).get_callback(
+        IMAPServer(backend.login, config)
+    )
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await callback(reader, _WholeAnswers(writer))
+
     return await asyncio.start_server(serve, host=HOST, port=0)
 
 
