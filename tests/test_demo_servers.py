@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import imaplib
 import smtplib
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -87,13 +88,20 @@ def test_what_is_told_to_an_idle_client_comes_in_whole_lines(servers: MailServer
     imap.select("INBOX", readonly=True)
     imap.send(b"a1 IDLE\r\n")
     assert imap.readline().startswith(b"+")
-    heard = []
-    for _ in range(5):
+    packets: list[bytes] = []
+
+    def listen() -> None:
+        while b"".join(packets).count(b"EXISTS") < 20:
+            packets.append(imap.socket().recv(65536))
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    for _ in range(20):
         servers.inbox.put(LETTER)
-        heard.append(imap.socket().recv(65536))
+    listener.join(10)
     imap.shutdown()
-    assert any(b"EXISTS" in packet for packet in heard)
-    assert [packet for packet in heard if not packet.endswith(b"\r\n")] == []
+    assert not listener.is_alive()
+    assert [packet for packet in packets if not packet.endswith(b"\r\n")] == []
 
 
 def test_the_servers_end_though_a_client_still_idles() -> None:
