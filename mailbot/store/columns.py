@@ -71,7 +71,10 @@ def insert_unless_there(
     if not many:
         return 0
     dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).on_conflict_do_nothing()
+    # Without `preserve_rowcount` psycopg's INSERT counts -1: every row would pass for an old one.
+    statement = (
+        dialect.insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    )
     if len(many) == 1:
         return conn.execute(statement.values(many[0])).rowcount
     # One multi-row statement: executemany leaves rowcount undefined.
