@@ -1,8 +1,9 @@
 """The ledger: consent events appended, hash-chained, never changed; and what they do to the list.
 
 `record` is the only way onto the suppression list. Event, evidence and suppression stand in the
-caller's one transaction. Locks are taken in one order everywhere: outbox rows by id, suppressions,
-the ledger's head last, so that the head is held shortly and sequence numbers commit in order.
+caller's one transaction. Locks are taken in one order everywhere: outbox rows by id, the ledger's
+head, suppressions. Under the head's lock one change of the list follows another, so that an opt-in
+cannot end an opt-out that it did not see, and sequence numbers commit in order.
 """
 
 from __future__ import annotations
@@ -59,11 +60,11 @@ def record(conn: Connection, event: ConsentEvent) -> Recorded:
     known = _sequence_of(conn, event.key)
     if known is not None:
         return Recorded(known, is_new=False)
-    _change_list(conn, event)
     head = conn.execute(select(ledger_head).with_for_update()).one()
     twin = _sequence_of(conn, event.key)  # PostgreSQL: committed while we waited for the head
     if twin is not None:
         return Recorded(twin, is_new=False)
+    _change_list(conn, event)
     sequence = head.sequence + 1
     salt = secrets.token_bytes(16)
     chained = ChainedEvent(
@@ -101,11 +102,13 @@ def _sequence_of(conn: Connection, key: str) -> int | None:
 
 
 def _change_list(conn: Connection, event: ConsentEvent) -> None:
+    reason = ADDS.get(event.kind)
+    if reason is not None and _is_overtaken(conn, event, reason):
+        return  # it ends nothing either: a hold from after the opt-in still waits for a person
     ended = ENDS.get(event.kind, frozenset())
     if ended:
         _end(conn, event, ended)
-    reason = ADDS.get(event.kind)
-    if reason is None or _is_overtaken(conn, event, reason):
+    if reason is None:
         return
     insert_unless_there(conn, suppressions, {
         "person_hash": event.person.person_hash,
@@ -124,6 +127,16 @@ def _change_list(conn: Connection, event: ConsentEvent) -> None:
         )
         .values(since_at=event.received_at, event_key=event.key)
     )
+    if event.person.untagged_hash != event.person.person_hash:
+        # A token named the exact hash alone; now the mailbox behind the tag is known as well.
+        conn.execute(
+            update(suppressions)
+            .where(
+                suppressions.c.person_hash == event.person.person_hash,
+                suppressions.c.untagged_hash == suppressions.c.person_hash,
+            )
+            .values(untagged_hash=event.person.untagged_hash)
+        )
 
 
 def _end(conn: Connection, event: ConsentEvent, ended: frozenset[Reason]) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import delete, select, text, update
 
 from mailbot.core.consent import Kind, Reason, Source
 from mailbot.core.errors import StoreError
+from mailbot.core.person import Person
 from mailbot.store import consent, suppressions
 from mailbot.store.engine import Database
 from mailbot.store.tables import consent_events, consent_evidence
-from tests.people import event, person
+from tests.people import NOON, event, person
 
 
 def reasons_of(database: Database, who: str = "ann@example.org") -> set[Reason]:
@@ -93,6 +95,29 @@ def test_an_opt_out_received_after_an_opt_in_decides_whatever_the_order_of_arriv
         event(Kind.OPT_IN, minutes=60),
     )
     assert reasons_of(database) == {Reason.OPT_OUT}
+
+
+def test_an_opt_out_overtaken_by_an_opt_in_leaves_a_newer_hold(database: Database) -> None:
+    record(
+        database,
+        event(Kind.OPT_IN, minutes=60),
+        event(Kind.HELD, minutes=120),
+        event(Kind.OPT_OUT, minutes=0),
+    )
+    assert reasons_of(database) == {Reason.HELD}
+
+
+def test_a_mailbox_named_by_a_token_alone_is_known_whole_once_its_owner_writes(
+    database: Database,
+) -> None:
+    whole = event(Kind.OPT_OUT, "ann+shop@example.org", minutes=30)
+    exact = whole.person.person_hash
+    by_token = replace(whole, person=Person(exact, exact), key="token", received_at=NOON)
+    record(database, by_token)
+    assert reasons_of(database, "ann+shop@example.org") == {Reason.OPT_OUT}
+    assert reasons_of(database, "ann@example.org") == set()
+    record(database, whole, replace(by_token, key="token again"))
+    assert reasons_of(database, "ann@example.org") == {Reason.OPT_OUT}
 
 
 def test_an_opt_in_leaves_an_undeliverable_address_on_the_list(database: Database) -> None:
