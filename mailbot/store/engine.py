@@ -81,6 +81,8 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A fresh snapshot. Nothing that is written in it stays."""
         with explained(self.where), self.engine.connect() as conn:
+            if not self.is_sqlite:  # whose default is a new snapshot for each statement
+                conn.execution_options(isolation_level="REPEATABLE READ")
             yield conn
             conn.rollback()
 
