@@ -213,11 +213,16 @@ def expand(conn: Connection, campaign_id: int, *, our_domain: str, limit: int) -
     """Put the next `limit` audience lines into the outbox; returns how many lines were taken.
 
     Resumable: the line reached is stored in the same transaction, and a person who is already
-    queued for this campaign is not queued twice.
+    queued for this campaign is not queued twice. A campaign that was paused or cancelled meanwhile
+    takes no more.
     """
-    through: int = conn.execute(
-        select(campaigns.c.expanded_through).where(campaigns.c.id == campaign_id).with_for_update()
-    ).scalar_one()
+    through: int | None = conn.execute(
+        select(campaigns.c.expanded_through)
+        .where(campaigns.c.id == campaign_id, campaigns.c.state == CampaignState.SENDING)
+        .with_for_update()
+    ).scalar()
+    if through is None:
+        return 0
     members = conn.execute(
         select(audience_members)
         .where(audience_members.c.campaign_id == campaign_id, audience_members.c.line > through)

@@ -83,6 +83,20 @@ def test_expanding_resumes_where_it_was_and_queues_nobody_twice(database: Databa
         assert campaigns.progress(conn, campaign_id).by_state == {State.QUEUED: 10}
 
 
+def test_a_campaign_cancelled_while_it_is_expanded_queues_nobody_more(database: Database) -> None:
+    campaign_id = draft(database, *(f"c{n}@example.org" for n in range(10)))
+    with database.write() as conn:
+        campaigns.schedule(conn, "spring", now(conn) - timedelta(seconds=1))
+        campaigns.start_due(conn)
+        campaigns.expand(conn, campaign_id, our_domain="s.example", limit=4)
+    with database.write() as conn:
+        campaigns.cancel(conn, "spring", "wrong price")
+    with database.write() as conn:
+        assert campaigns.expand(conn, campaign_id, our_domain="s.example", limit=4) == 0
+    with database.read() as conn:
+        assert campaigns.progress(conn, campaign_id).by_state == {State.CANCELLED: 4}
+
+
 def test_cancelling_ends_what_waits_and_leaves_what_was_sent(database: Database) -> None:
     campaign_id = campaign_under_way(database, "ann@example.org", "bob@example.org")
     [row] = claim(database, limit=1)
