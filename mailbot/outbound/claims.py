@@ -61,11 +61,13 @@ class Claims:
         """Heartbeats, until cancelled: the relay may take ten minutes for the final dot."""
         while True:
             await asyncio.sleep(self.lease_seconds / 4)
-            at = boot_seconds()
+            held, at = list(self._sure_from), boot_seconds()
+            if not held:
+                continue
             try:
                 extended = await self._database.commit(
-                    lambda conn: outbox.extend_leases(
-                        conn, claimed_by=self.claimed_by, lease_seconds=self.lease_seconds
+                    lambda conn, held=held: outbox.extend_leases(  # type: ignore[misc]
+                        conn, held, claimed_by=self.claimed_by, lease_seconds=self.lease_seconds
                     )
                 )
             except StoreError as error:

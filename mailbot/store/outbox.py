@@ -12,17 +12,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, update
 
 from mailbot.core.address import Address
 from mailbot.core.eligibility import MessageKind
-from mailbot.core.outbox_states import CLAIMABLE, State, sources_of
+from mailbot.core.outbox_states import State, sources_of
 from mailbot.core.person import Person
 from mailbot.store import switches
 from mailbot.store.columns import DatabaseTime, insert_unless_there
 from mailbot.store.consent import head_sequence, is_person
 from mailbot.store.engine import now
-from mailbot.store.tables import CampaignState, campaigns, outbox
+from mailbot.store.tables import (
+    IS_CLAIMABLE,
+    IS_LEASED,
+    IS_NO_CAMPAIGN,
+    CampaignState,
+    campaigns,
+    outbox,
+)
 
 # Order status goes ahead of every campaign; an acknowledgement is an answer, and waits for nobody.
 PRIORITY = {
@@ -146,9 +153,10 @@ def claim(
     acknowledgements. Several daemons never get the same row (SKIP LOCKED on PostgreSQL, one
     writer on SQLite).
     """
-    due = and_(outbox.c.state.in_(sorted(CLAIMABLE)), outbox.c.not_before <= DatabaseTime())
-    claimed = _claim_where(
-        conn, and_(due, outbox.c.campaign_id.is_(None)),
+    due = and_(IS_CLAIMABLE, outbox.c.not_before <= DatabaseTime())
+    claimed = _claim_chosen(
+        conn, select(outbox.c.id).where(due, IS_NO_CAMPAIGN)
+        .order_by(outbox.c.priority, outbox.c.not_before, outbox.c.id),
         claimed_by=claimed_by, lease_seconds=lease_seconds, limit=limit,
     )  # fmt: skip
     if not with_campaigns or switches.get(conn, switches.MARKETING_STOPPED).is_on:
@@ -157,28 +165,23 @@ def claim(
     for campaign_id in conn.execute(sending.order_by(campaigns.c.send_at)).scalars().all():
         if len(claimed) >= limit:
             break
-        claimed += _claim_where(
-            conn, and_(due, outbox.c.campaign_id == campaign_id),
+        claimed += _claim_chosen(
+            conn, select(outbox.c.id).where(due, outbox.c.campaign_id == campaign_id)
+            .order_by(outbox.c.not_before, outbox.c.id),
             claimed_by=claimed_by, lease_seconds=lease_seconds, limit=limit - len(claimed),
         )  # fmt: skip
     return claimed
 
 
-def _claim_where(
+def _claim_chosen(
     conn: Connection,
-    condition: ColumnElement[bool],
+    candidates: Select[int],
     *,
     claimed_by: str,
     lease_seconds: float,
     limit: int,
 ) -> list[ClaimedRow]:
-    chosen = (
-        select(outbox.c.id)
-        .where(condition)
-        .order_by(outbox.c.priority, outbox.c.not_before, outbox.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
+    chosen = candidates.limit(limit).with_for_update(skip_locked=True)
     rows = conn.execute(
         update(outbox)
         .where(outbox.c.id.in_(chosen))
@@ -202,11 +205,18 @@ def _claim_where(
     return [row for _, _, row in sorted(claimed, key=lambda entry: entry[:2])]
 
 
-def extend_leases(conn: Connection, *, claimed_by: str, lease_seconds: float) -> list[int]:
-    """The heartbeat: move the live leases of every row this daemon holds; returns the row ids."""
+def extend_leases(
+    conn: Connection, ids: Collection[int], *, claimed_by: str, lease_seconds: float
+) -> list[int]:
+    """The heartbeat: move the leases of these rows that are live and this daemon's; returns them.
+
+    A row that a daemon let go of, or whose claim it never heard of, is not kept alive by the rest:
+    its lease runs out, and it is recovered.
+    """
     rows = conn.execute(
         update(outbox)
         .where(
+            outbox.c.id.in_(sorted(ids)),
             outbox.c.claimed_by == claimed_by,
             outbox.c.state.in_([State.CLAIMED, State.SENDING]),
             outbox.c.lease_until > DatabaseTime(),
@@ -246,7 +256,7 @@ def recover_expired(conn: Connection) -> Recovered:
     again (RFC 5322 §3.6.4: one Message-ID, so that a reader can drop the twin), at most
     MOST_RESENDS times; marketing and acknowledgements wait for a person.
     """
-    is_over = outbox.c.lease_until <= DatabaseTime()
+    is_over = and_(IS_LEASED, outbox.c.lease_until <= DatabaseTime())
     queued = _leave(conn, State.CLAIMED, is_over, State.QUEUED)
     uncertain = _leave(conn, State.SENDING, is_over, State.UNCERTAIN)
     return Recovered(queued, uncertain, resend_uncertain(conn))
@@ -272,6 +282,7 @@ def resend_uncertain(conn: Connection) -> tuple[int, ...]:
         .where(
             outbox.c.state == State.UNCERTAIN,
             outbox.c.kind == MessageKind.ORDER_STATUS,
+            outbox.c.campaign_id.is_(None),  # as it is for every order status: finds the index
             outbox.c.resends < MOST_RESENDS,
         )
         .values(
@@ -373,7 +384,7 @@ def oldest_waiting_at(conn: Connection) -> datetime | None:
     """Since when the oldest due row waits; None where nothing is due."""
     oldest: datetime | None = conn.execute(
         select(func.min(outbox.c.not_before)).where(
-            outbox.c.state.in_(sorted(CLAIMABLE)), outbox.c.not_before <= DatabaseTime()
+            IS_CLAIMABLE, outbox.c.not_before <= DatabaseTime()
         )
     ).scalar()
     return oldest

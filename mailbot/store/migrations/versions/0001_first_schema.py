@@ -248,8 +248,8 @@ def upgrade() -> None:
         "outbox",
         ["priority", "not_before", "id"],
         unique=False,
-        sqlite_where=sa.text("state IN ('queued', 'deferred') AND campaign_id IS NULL"),
-        postgresql_where=sa.text("state IN ('queued', 'deferred') AND campaign_id IS NULL"),
+        sqlite_where=sa.text("state IN ('queued', 'deferred') AND kind <> 'campaign'"),
+        postgresql_where=sa.text("state IN ('queued', 'deferred') AND kind <> 'campaign'"),
     )
     op.create_index(
         "ix_outbox_due_campaign",
