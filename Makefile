@@ -30,7 +30,7 @@ check: setup  ## lint, format, types, imports, and the lock against pyproject.to
 	$(BIN)/python .ci/check_lock.py
 
 test: setup servers  ## all tests but the slow ones, in a few minutes (ARGS="-k token")
-	$(BIN)/python -m pytest -n 2 -m "not system and not benchmark" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not system and not benchmark" $(ARGS)
 
 # pytest exits with 5 where it found no test to run.
 test-system: setup servers  ## the slow tests, against real servers

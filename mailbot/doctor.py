@@ -152,5 +152,7 @@ def _certificate(subject: str, certificate: Mapping[str, object] | None) -> Iter
 
 
 def _failed(subject: str, error: MailbotError) -> Finding:
-    where = f"{error.where}: " if error.where else ""
+    # An adapter names its server as `mailbox help (…)`: the subject need not stand there twice.
+    place = error.where.removeprefix(subject).strip()
+    where = f"{place}: " if place else ""
     return Finding(Grade.FAIL, subject, f"{where}{error.what}", error.next_step)

@@ -68,6 +68,8 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def _what_needs_a_person(seen: dict[str, Any]) -> list[str]:
     from mailbot.cli.showing import shown
 
+    if not any(one["heard_at"] or one["blind_since"] for one in seen["mailboxes"]):
+        return ["no daemon has read a mailbox yet: mailbot run"]
     needs = [
         f"the mailbox {one['account']} cannot be read since {shown(one['blind_since'])}: "
         f"{one['blind_because']}"
@@ -96,8 +98,6 @@ def _print(seen: dict[str, Any], needs: list[str]) -> None:
         screen.print(f"! {need}", style="bold", markup=False)
     if not needs:
         screen.print("All is well.", style="bold")
-    if not seen["mailboxes"]:
-        screen.print("No daemon has read a mailbox yet.")
     parts = (
         ("Mailboxes", ["mailbox", "last heard", "read by"],
          [(one["account"], one["heard_at"], one["claimed_by"]) for one in seen["mailboxes"]]),
