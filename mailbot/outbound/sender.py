@@ -298,6 +298,10 @@ class Sender:
         """What an outcome says about the relay."""
         if delivered.said is None:
             return
+        if delivered.said is Outcome.UNCERTAIN:
+            # Where it loses every answer, a whole campaign would wait for a person's word.
+            self._relay.fail(boot_seconds(), delivered.reply)
+            return
         if delivered.said is not Outcome.RELAY_TROUBLE:
             self._relay.succeed()
             if row.kind is MessageKind.CAMPAIGN:

@@ -66,6 +66,17 @@ async def test_marketing_whose_last_answer_was_lost_is_uncertain_and_not_sent_ag
     assert len(house.relay.taken) == 1
 
 
+async def test_a_relay_that_loses_every_answer_does_not_make_a_whole_campaign_uncertain(
+    house: House,
+) -> None:
+    house.relay.script.hang_up_after_dot = True
+    campaign_under_way(house.database, *(f"c{number}@example.org" for number in range(30)))
+    async with house.sending():
+        await until(lambda: State.UNCERTAIN in states(house.database).values())
+        await asyncio.sleep(0.5)
+        assert list(states(house.database).values()).count(State.UNCERTAIN) <= house.connections
+
+
 async def test_order_status_whose_answer_was_lost_is_sent_again_under_one_message_id(
     house: House,
 ) -> None:
