@@ -53,8 +53,8 @@ class Heard:
 class Intake:
     """Reads the folders of one account.
 
-    `keep_alive` is called in each transaction that moves the watermark: it renews the lease of the
-    mailbox, and raises where another daemon has taken it. `is_stopping` is asked before each batch.
+    `keep_alive` is called in a transaction after each batch: it renews the lease of the mailbox,
+    and raises where another daemon has taken it. `is_stopping` is asked before each batch.
     """
 
     def __init__(
@@ -192,6 +192,8 @@ class Intake:
     def _advance(self, state: FolderState, last_uid: int) -> None:
         with self._database.write() as conn:
             mailboxes.advance(conn, self.account, state.name, state.uidvalidity, last_uid)
+        # Not in one transaction: what was heard was heard, whoever holds the mailbox by now.
+        with self._database.write() as conn:
             self._keep_alive(conn)
 
 

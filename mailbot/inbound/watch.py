@@ -175,6 +175,7 @@ class Watch:
     def _keep_alive(self, conn: Connection) -> None:
         if not self._acquire(conn):
             raise LeaseLost("another daemon has taken over", where=self.status.account)
+        self._progress()
 
     def _release_lease(self) -> None:
         self.status.is_watching = False

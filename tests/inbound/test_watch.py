@@ -17,7 +17,8 @@ from mailbot.core.errors import ConfigError, ConfigFault
 from mailbot.inbound import intake as intake_module
 from mailbot.inbound import watch as watch_module
 from mailbot.inbound.imap import Mailbox
-from mailbot.inbound.watch import Watch, account_of
+from mailbot.inbound.intake import Intake
+from mailbot.inbound.watch import LeaseLost, Watch, account_of
 from mailbot.store import mailboxes, suppressions
 from mailbot.store.engine import Database
 from tests.inbound.letters import SHOP, letter, person
@@ -241,6 +242,42 @@ def test_a_daemon_whose_lease_was_taken_stops_reading(
         until(lambda: not watch.status.is_watching)
     assert "mailbox_lease_lost" in [event["event"] for event in events]
     assert status_of(database).claimed_by == "two"
+
+
+def test_what_was_heard_counts_though_the_lease_is_gone_by_then(
+    shared_server: Dovecot, settings: MailboxSettings, user: str, database: Database
+) -> None:
+    """Else two daemons whose batches outlast a lease would take turns, and never get on."""
+    account = account_of(settings)
+
+    def lost(_: object) -> None:
+        raise LeaseLost("another daemon has taken over")
+
+    intake = Intake(account, SHOP, database, keep_alive=lost)
+    shared_server.drop(user, letter("Tea"))
+    with Mailbox(settings, PASSWORD) as mailbox:
+        with pytest.raises(LeaseLost):
+            intake.hear(mailbox, "INBOX")
+        state = mailbox.examine("INBOX")
+    with database.read() as conn:
+        assert mailboxes.watermark(conn, account, "INBOX", state.uidvalidity).last_uid == 1
+
+
+def test_progress_is_told_after_each_batch_of_a_long_scan(
+    shared_server: Dovecot,
+    settings: MailboxSettings,
+    user: str,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A first scan takes longer than the watchdog waits."""
+    monkeypatch.setattr(intake_module, "FETCH_BATCH", 1)
+    shared_server.drop(user, *[letter(f"Tea {number}") for number in range(5)])
+    told: list[int] = []
+    watch = watch_of(settings, database, progress=lambda: told.append(1))
+    with running(watch):
+        until(lambda: watch.status.is_watching)
+        assert len(told) >= 5
 
 
 def test_a_stop_is_obeyed_soon_and_in_the_middle_of_a_scan(
