@@ -19,6 +19,7 @@ from mailbot.store.columns import DatabaseTime, insert_unless_there
 from mailbot.store.engine import now
 from mailbot.store.outbox import PRIORITY, new_message_id
 from mailbot.store.tables import (
+    IS_CLAIMABLE,
     CampaignState,
     audience_members,
     campaigns,
@@ -255,8 +256,15 @@ def expand(conn: Connection, campaign_id: int, *, our_domain: str, limit: int) -
 def finish_sent(conn: Connection) -> list[Campaign]:
     """Move the campaigns to `done` that have no row left to send; returns them.
 
-    Uncertain rows wait for a person and do not hold a campaign open.
+    Uncertain rows wait for a person and do not hold a campaign open. What was on its way when its
+    campaign was cancelled, and came back, is cancelled as well.
     """
+    cancelled = select(campaigns.c.id).where(campaigns.c.state == CampaignState.CANCELLED)
+    conn.execute(
+        update(outbox)
+        .where(IS_CLAIMABLE, outbox.c.campaign_id.in_(cancelled))
+        .values(state=State.CANCELLED, finished_at=DatabaseTime())
+    )
     open_states = sorted(set(State) - FINAL - {State.SENT, State.UNCERTAIN})
     has_open_row = (
         select(outbox.c.id)

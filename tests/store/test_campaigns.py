@@ -112,6 +112,22 @@ def test_cancelling_ends_what_waits_and_leaves_what_was_sent(database: Database)
         campaigns.resume(conn, "spring")
 
 
+def test_a_row_that_was_on_its_way_when_its_campaign_was_cancelled_is_cancelled_after(
+    database: Database,
+) -> None:
+    campaign_id = campaign_under_way(database, "ann@example.org")
+    [row] = claim(database)
+    attempt_id = begin(database, row)
+    assert attempt_id is not None
+    with database.write() as conn:
+        campaigns.cancel(conn, "spring", "wrong price")
+    end(database, row, attempt_id, State.DEFERRED)
+    with database.write() as conn:
+        assert campaigns.finish_sent(conn) == []
+    with database.read() as conn:
+        assert campaigns.progress(conn, campaign_id).by_state == {State.CANCELLED: 1}
+
+
 def test_a_campaign_is_done_when_no_row_waits_any_more(database: Database) -> None:
     campaign_under_way(database, "ann@example.org")
     with database.write() as conn:
