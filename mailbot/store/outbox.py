@@ -181,10 +181,11 @@ def _claim_chosen(
     lease_seconds: float,
     limit: int,
 ) -> list[ClaimedRow]:
-    chosen = candidates.limit(limit).with_for_update(skip_locked=True)
+    # A CTE is run once: PostgreSQL may run a subquery again for each row, and lock ever more.
+    chosen = candidates.limit(limit).with_for_update(skip_locked=True).cte("chosen")
     rows = conn.execute(
         update(outbox)
-        .where(outbox.c.id.in_(chosen))
+        .where(outbox.c.id.in_(select(chosen.c.id)))
         .values(
             state=State.CLAIMED, claimed_by=claimed_by, lease_until=DatabaseTime(lease_seconds)
         )

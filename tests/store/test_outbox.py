@@ -241,7 +241,7 @@ def test_what_runs_again_and_again_reads_no_whole_outbox(database: Database) -> 
     plans: list[str] = []
 
     def explain(_conn: object, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
-        if statement.startswith(("SELECT", "UPDATE")):
+        if statement.startswith(("SELECT", "UPDATE", "WITH")):
             rows = cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
             plans.extend(row[3] for row in rows)
 
