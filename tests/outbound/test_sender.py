@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from sqlalchemy import select
 
 from mailbot.core.consent import Reason
@@ -11,8 +12,17 @@ from mailbot.core.outbox_states import State
 from mailbot.store import outbox
 from mailbot.store.tables import outbox as rows
 from tests.outbound.conftest import House, until
-from tests.outbound.sending import ANN, is_over, opt_out, order_status, states, states_of_all
+from tests.outbound.sending import (
+    ANN,
+    attempts,
+    is_over,
+    opt_out,
+    order_status,
+    states,
+    states_of_all,
+)
 from tests.people import address, person
+from tests.servers import smtp_sink
 from tests.store.filling import campaign_under_way
 
 
@@ -137,3 +147,15 @@ async def test_marketing_carries_its_way_out(house: House) -> None:
     assert header.startswith(b"<mailto:help+u-")
     assert header.endswith(b"@shop.example?subject=unsubscribe>")
     assert offer.message["Precedence"] == "bulk"
+
+
+@pytest.mark.skipif(not smtp_sink.is_installed(), reason="Debian's postfix is not installed")
+async def test_a_campaign_goes_through_postfixes_own_sink(house: House) -> None:
+    """A server that nobody here wrote, and that takes mail as fast as it is given."""
+    campaign_under_way(house.database, *(f"c{number}@example.org" for number in range(60)))
+    with smtp_sink.SmtpSink() as sink:
+        house.relay.port = sink.port
+        async with house.sending():
+            await until(is_over(house.database))
+    assert set(states(house.database).values()) == {State.SENT}
+    assert attempts(house.database) == 60
