@@ -54,6 +54,7 @@ _CAMPAIGN_TICK = 1  # seconds: also how soon a started campaign is seen
 _SWEEP_TICK = 5  # seconds between two looks for expired leases
 _REVIEW_TICK = 30  # seconds between two looks for overdue review items
 _ALIVE_TICK = 5
+_RESEND_AFTER_LEASES = 5
 # Longer than any pause that is still work: a fetch of 500 mails, a slow disk, a look for rows.
 _STUCK_AFTER = 120.0
 
@@ -156,6 +157,8 @@ class _Daemon:
         self._claimed_by = f"{name}:{os.getpid()}:{secrets.token_hex(4)}"
         letterhead = Letterhead.of(settings, token_keys)
         self._our_domain = letterhead.marketing.address.domain
+        # The daemon that waits for an answer (ten minutes at most by default) may still write it.
+        self._resend_after = settings.sender.lease_seconds * _RESEND_AFTER_LEASES
         self._stop = asyncio.Event()
         self._stop_threads = threading.Event()
         self._sender = self._make_sender(letterhead)
@@ -250,7 +253,9 @@ class _Daemon:
             self._sender.wake()
 
     async def _sweep_leases(self) -> None:
-        recovered = await self._database.commit(outbox.recover_expired)
+        recovered = await self._database.commit(
+            partial(outbox.recover_expired, resend_after_seconds=self._resend_after)
+        )
         if recovered.queued or recovered.uncertain or recovered.resent:
             log.warning(
                 "leases_recovered",

@@ -89,7 +89,7 @@ def judge(stage: Stage, reply: Reply) -> Outcome:
             if stage in (Stage.RCPT, Stage.DATA, Stage.DOT)
             else (Outcome.RELAY_TROUBLE)
         )
-    if stage is Stage.MAIL and reply.enhanced in ABOUT_THE_MESSAGE:
+    if stage is Stage.MAIL and (reply.code == 552 or reply.enhanced in ABOUT_THE_MESSAGE):
         return Outcome.REJECTED
     if stage in (Stage.CONNECT, Stage.AUTH, Stage.MAIL):
         return Outcome.RELAY_TROUBLE

@@ -105,7 +105,8 @@ async def deliver(
             slow = "no look at the list was less than a second old"
             return Delivered(attempt.ends(State.QUEUED, slow))
         if not look.is_ours:
-            return Delivered(None)
+            # Nothing was said. Written only while nobody has taken the row over.
+            return Delivered(attempt.ends(State.QUEUED, "the lease was lost before MAIL"))
         refusal = _refusal(attempt, look)
         if refusal is not None:
             return Delivered(refusal)

@@ -16,7 +16,13 @@ from typing import Protocol
 import structlog
 
 from mailbot.core.eligibility import MessageKind
-from mailbot.core.errors import InputError, RelayError, RelayRefused, StoreError
+from mailbot.core.errors import (
+    InputError,
+    RelayError,
+    RelayRefused,
+    StoreError,
+    StoreUnavailable,
+)
 from mailbot.core.outbox_states import State
 from mailbot.core.smtp_replies import Outcome, Stage
 from mailbot.outbound.breaker import Breaker
@@ -101,9 +107,14 @@ class Sender:
         self._woken.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send until `stop` is set. Database and relay may go away and come back meanwhile."""
+        """Send until `stop` is set. Database and relay may go away and come back meanwhile.
+
+        Raises what ended a worker or the heartbeat, if anything did: half a sender is none.
+        """
         heart = asyncio.create_task(self._claims.beat())
         workers = [asyncio.create_task(self._work()) for _ in range(self._connections)]
+        for task in (heart, *workers):
+            task.add_done_callback(lambda _: stop.set())
         try:
             await self._claim_until(stop)
             await self._claims.give_back_waiting()
@@ -111,7 +122,10 @@ class Sender:
         finally:
             for task in (heart, *workers):
                 task.cancel()
-            await asyncio.gather(heart, *workers, return_exceptions=True)
+            ends = await asyncio.gather(heart, *workers, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
 
     async def _claim_until(self, stop: asyncio.Event) -> None:
         stopped = asyncio.create_task(stop.wait())
@@ -223,6 +237,12 @@ class Sender:
                 outgoing = await self._composers[row.kind].compose(row)
             except InputError as error:
                 fault = str(error)
+            except StoreError:
+                raise
+            except Exception:
+                # A fault of ours, and the same at every further try: told once, not for ever.
+                log.exception("message_not_composed", outbox_id=row.id)
+                fault = "mailbot failed to compose it; its log says where"
         attempt = await self._begin(row)
         if attempt is None:
             return Delivered(None)
@@ -281,7 +301,7 @@ class Sender:
                 state = await self._database.commit(
                     lambda conn: settle(conn, attempt, outcome, self._settlement)
                 )
-            except StoreError as error:
+            except StoreUnavailable as error:
                 log.error(
                     "outcome_not_recorded",
                     outbox_id=attempt.row.id,
@@ -338,6 +358,8 @@ _EVENTS = {
     State.CANCELLED: "message_cancelled",
 }
 _WORTH_A_LOOK = frozenset({State.REJECTED, State.EXPIRED, State.UNCERTAIN})
+# An order the customer is not told about: the shop has to know.
+_ORDER_WORTH_A_LOOK = _WORTH_A_LOOK | {State.BOUNCED, State.WITHHELD}
 
 
 def _tell(attempt: Attempt, outcome: DeliveryOutcome, state: State | None) -> None:
@@ -348,9 +370,10 @@ def _tell(attempt: Attempt, outcome: DeliveryOutcome, state: State | None) -> No
         list_sequence=outcome.list_sequence,
     )
     why = outcome.withheld_reason or outcome.reply
+    is_order = attempt.row.kind is MessageKind.ORDER_STATUS
     if state is None:
         bound.warning("outcome_came_late", outcome=outcome.state, why=why)
-    elif state in _WORTH_A_LOOK:
+    elif state in (_ORDER_WORTH_A_LOOK if is_order else _WORTH_A_LOOK):
         bound.warning(_EVENTS[state], why=why)
     else:
         bound.info(_EVENTS[state], why=why)

@@ -30,6 +30,12 @@ __all__ = ["Connection", "Database", "explained", "make_private", "now"]
 T = TypeVar("T")
 _BUSY_TIMEOUT_MS = 30_000
 _LARGEST_GROUP = 256
+# A server behind a dead line must not hang the daemon: libpq's own default is to wait for ever.
+_POSTGRESQL_PATIENCE = {
+    "connect_timeout": 10,  # seconds
+    "tcp_user_timeout": 30_000,  # milliseconds
+    "options": "-c lock_timeout=30s",
+}
 _READERS = 8
 
 
@@ -58,7 +64,11 @@ class Database:
                     "the list cannot live in memory", where=url, next_step="Name a file."
                 )
             engine = create_engine(
-                parsed, pool_size=_READERS + 2, max_overflow=8, pool_pre_ping=not is_sqlite
+                parsed,
+                pool_size=_READERS + 2,
+                max_overflow=8,
+                pool_pre_ping=not is_sqlite,
+                connect_args={} if is_sqlite else _POSTGRESQL_PATIENCE,
             )
         except (ArgumentError, ModuleNotFoundError, SQLAlchemyError) as error:
             raise StoreUnavailable(

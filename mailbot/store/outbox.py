@@ -250,17 +250,18 @@ class Recovered:
     resent: tuple[int, ...]  # order status, queued again under the same Message-ID
 
 
-def recover_expired(conn: Connection) -> Recovered:
+def recover_expired(conn: Connection, *, resend_after_seconds: float) -> Recovered:
     """Take over what daemons left behind whose leases ran out.
 
     A claimed row goes back to the queue. A row in `sending` is uncertain: order status is queued
     again (RFC 5322 §3.6.4: one Message-ID, so that a reader can drop the twin), at most
-    MOST_RESENDS times; marketing and acknowledgements wait for a person.
+    MOST_RESENDS times, once a late answer would have come; marketing and acknowledgements wait
+    for a person.
     """
     is_over = and_(IS_LEASED, outbox.c.lease_until <= DatabaseTime())
     queued = _leave(conn, State.CLAIMED, is_over, State.QUEUED)
     uncertain = _leave(conn, State.SENDING, is_over, State.UNCERTAIN)
-    return Recovered(queued, uncertain, resend_uncertain(conn))
+    return Recovered(queued, uncertain, resend_uncertain(conn, resend_after_seconds))
 
 
 def _leave(
@@ -276,8 +277,11 @@ def _leave(
     return tuple(sorted(rows.scalars()))
 
 
-def resend_uncertain(conn: Connection) -> tuple[int, ...]:
-    """Queue uncertain order status again, at most MOST_RESENDS times each; returns the ids."""
+def resend_uncertain(conn: Connection, after_seconds: float) -> tuple[int, ...]:
+    """Queue again what order status is uncertain for so long, at most MOST_RESENDS times each.
+
+    Returns the row ids.
+    """
     rows = conn.execute(
         update(outbox)
         .where(
@@ -285,6 +289,7 @@ def resend_uncertain(conn: Connection) -> tuple[int, ...]:
             outbox.c.kind == MessageKind.ORDER_STATUS,
             outbox.c.campaign_id.is_(None),  # as it is for every order status: finds the index
             outbox.c.resends < MOST_RESENDS,
+            outbox.c.finished_at <= DatabaseTime(-after_seconds),
         )
         .values(
             state=State.QUEUED,

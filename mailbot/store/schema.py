@@ -14,9 +14,11 @@ from mailbot.core.errors import SchemaError, StoreUnavailable
 from mailbot.store.engine import Database, explained, make_private
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-LEDGER_TRIGGERS = frozenset(
-    {"consent_events_no_update", "consent_events_no_delete", "consent_evidence_no_update"}
-)
+_ON_BOTH = {"consent_events_no_update", "consent_events_no_delete", "consent_evidence_no_update"}
+LEDGER_TRIGGERS = {
+    "sqlite": _ON_BOTH | {"consent_events_no_replace"},
+    "postgresql": _ON_BOTH | {"consent_events_no_truncate"},
+}
 
 
 def upgrade(url: str) -> str:
@@ -52,7 +54,7 @@ def check(conn: Connection) -> None:
             where=where,
             next_step="Run: mailbot db upgrade",
         )
-    missing = LEDGER_TRIGGERS - _triggers(conn)
+    missing = LEDGER_TRIGGERS[conn.dialect.name] - _triggers(conn)
     if missing:
         raise SchemaError(
             f"the ledger is not protected: {', '.join(sorted(missing))} is missing",

@@ -32,6 +32,7 @@ CASES = [
     ("mail", 451, "4.3.0 Temporary failure", T),
     ("mail", 421, "4.3.2 Shutting down", T),
     ("mail", 552, "5.3.4 Message size exceeds fixed limit", R),
+    ("mail", 552, "message size exceeds maximum permitted", R),
     ("auth", 535, "5.7.8 Authentication failed", T),
     ("connect", 554, "5.3.2 No service", T),
     ("dot", 354, "what?", U),

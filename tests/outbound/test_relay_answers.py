@@ -61,7 +61,7 @@ async def test_marketing_whose_last_answer_was_lost_is_uncertain_and_not_sent_ag
     async with house.sending():
         await until(lambda: states(house.database)[f"campaign:{ANN}"] is State.UNCERTAIN)
         with house.database.write() as conn:
-            outbox.recover_expired(conn)
+            outbox.recover_expired(conn, resend_after_seconds=0)
         await asyncio.sleep(1.2)
     assert len(house.relay.taken) == 1
 
@@ -86,7 +86,7 @@ async def test_order_status_whose_answer_was_lost_is_sent_again_under_one_messag
         await until(lambda: states(house.database)[f"order_status:{ANN}"] is State.UNCERTAIN)
         house.relay.script.hang_up_after_dot = False
         with house.database.write() as conn:
-            assert len(outbox.recover_expired(conn).resent) == 1
+            assert len(outbox.recover_expired(conn, resend_after_seconds=0).resent) == 1
         await until(lambda: states(house.database)[f"order_status:{ANN}"] is State.SENT)
     assert len(house.relay.taken) == 2
     assert len({taken.message["Message-ID"] for taken in house.relay.taken}) == 1

@@ -8,8 +8,12 @@ import pytest
 from sqlalchemy import select
 
 from mailbot.core.consent import Reason
+from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State
+from mailbot.outbound.claims import Claims
+from mailbot.outbound.delivery import Outgoing
 from mailbot.store import outbox
+from mailbot.store.outbox import ClaimedRow
 from mailbot.store.tables import outbox as rows
 from tests.outbound.conftest import House, until
 from tests.outbound.sending import (
@@ -119,6 +123,36 @@ async def test_a_template_that_fails_for_one_recipient_stops_nobody_else(house: 
     with house.database.read() as conn:
         why = conn.execute(select(rows.c.last_reply).where(rows.c.state == "rejected")).scalar_one()
     assert "order_number" in why
+
+
+class Broken:
+    """A composer with a fault of its own."""
+
+    async def compose(self, row: ClaimedRow) -> Outgoing:
+        raise ZeroDivisionError
+
+
+async def test_a_fault_of_ours_in_composing_is_told_once_and_not_for_ever(house: House) -> None:
+    campaign_under_way(house.database, ANN)
+    house.composers[MessageKind.CAMPAIGN] = Broken()
+    order_status(house.database)
+    async with house.sending():
+        await until(is_over(house.database))
+    assert states(house.database) == {
+        f"campaign:{ANN}": State.REJECTED,
+        f"order_status:{ANN}": State.SENT,
+    }
+
+
+async def test_a_sender_whose_heart_stops_ends_and_says_why(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(self: Claims) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Claims, "beat", fail)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(house.sender().run(asyncio.Event()), 10)
 
 
 async def test_an_acknowledgement_has_a_null_sender_and_answers_the_request(house: House) -> None:

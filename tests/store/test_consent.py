@@ -151,6 +151,14 @@ def test_the_database_itself_refuses_to_change_the_ledger(
         conn.execute(statement)  # type: ignore[call-overload]
 
 
+def test_the_database_refuses_to_replace_an_event(database: Database) -> None:
+    """INSERT OR REPLACE deletes the old row without asking a DELETE trigger."""
+    record(database, event(Kind.OPT_OUT))
+    replaced = "INSERT OR REPLACE INTO consent_events SELECT * FROM consent_events"
+    with pytest.raises(StoreError, match="never replaced"), database.write() as conn:
+        conn.execute(text(replaced))
+
+
 @pytest.mark.parametrize(("tampering", "found"), [
     ("UPDATE consent_events SET kind = 'opt_in' WHERE sequence = 2", "event 2 was changed"),
     ("UPDATE consent_evidence SET address = 'x@example.org' WHERE sequence = 2", "evidence"),

@@ -33,7 +33,7 @@ from tests.store.filling import (
 
 def recover(database: Database) -> outbox.Recovered:
     with database.write() as conn:
-        return outbox.recover_expired(conn)
+        return outbox.recover_expired(conn, resend_after_seconds=0)
 
 
 def test_one_idempotency_key_is_one_message_for_ever(database: Database) -> None:
@@ -155,6 +155,20 @@ def test_order_status_left_in_sending_is_resent_three_times_under_one_message_id
     assert len(set(seen)) == 1
     assert recovered.resent == ()
     assert state_of(database, row.id) is State.UNCERTAIN
+
+
+def test_order_status_is_resent_only_when_a_late_answer_would_have_come(
+    database: Database,
+) -> None:
+    queue_order_status(database)
+    [row] = claim(database)
+    attempt_id = begin(database, row)
+    assert attempt_id is not None
+    let_leases_run_out(database)
+    with database.write() as conn:
+        assert outbox.recover_expired(conn, resend_after_seconds=600).resent == ()
+    assert end(database, row, attempt_id, State.SENT), "the late answer still finds its row"
+    assert recover(database).resent == ()
 
 
 def test_marketing_left_in_sending_waits_for_a_person(database: Database) -> None:

@@ -89,7 +89,7 @@ class Outbox(RuleBasedStateMachine):
         self.steps = 2  # sending → uncertain → queued, for order status
         let_leases_run_out(self.database)
         with self.database.write() as conn:
-            outbox.recover_expired(conn)
+            outbox.recover_expired(conn, resend_after_seconds=0)
 
     @rule()
     def let_deferred_rows_come_due(self) -> None:

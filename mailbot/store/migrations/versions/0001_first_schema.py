@@ -18,6 +18,11 @@ _SQLITE_GUARDS = (
        BEGIN SELECT RAISE(ABORT, 'consent events are never changed'); END""",
     """CREATE TRIGGER consent_events_no_delete BEFORE DELETE ON consent_events
        BEGIN SELECT RAISE(ABORT, 'consent events are never deleted'); END""",
+    # INSERT OR REPLACE deletes without asking the trigger above.
+    """CREATE TRIGGER consent_events_no_replace BEFORE INSERT ON consent_events
+       WHEN EXISTS (SELECT 1 FROM consent_events
+                    WHERE sequence = NEW.sequence OR key = NEW.key)
+       BEGIN SELECT RAISE(ABORT, 'consent events are never replaced'); END""",
     """CREATE TRIGGER consent_evidence_no_update BEFORE UPDATE ON consent_evidence
        BEGIN SELECT RAISE(ABORT, 'evidence is never changed'); END""",
 )
