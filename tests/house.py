@@ -39,13 +39,13 @@ class House:
     def person_key(self) -> object:
         return load_person_key(self.settings)
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, **environment: str) -> subprocess.Popen[bytes]:
         """Start `mailbot run`, and wait until it says that it runs."""
         with (self.folder / "daemon.log").open("ab") as log:
             seen = log.tell()
             daemon = subprocess.Popen(
                 [sys.executable, "-m", "mailbot", "run", "--config", str(self.config)],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **environment},
             )  # fmt: skip
         self.started.append(daemon)
 
