@@ -1,158 +1,233 @@
-"""What `mailbot check` looks at: everything the daemon will need, tried without sending a thing."""
+"""What `mailbot check` finds: everything a start stands on, each as one line and a next step.
+
+Nothing is changed: no database is made, no mail is sent, no folder is opened for writing.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
+from typing import Final
 
 from mailbot.config import (
     MailboxSettings,
     Settings,
     check_secrets,
+    load,
     load_person_key,
-    load_token_keys,
     read_secret,
 )
-from mailbot.core.errors import ConfigError, MailbotError, NotFoundError, TemplateError
+from mailbot.core.errors import ConfigError, MailbotError, SchemaError
 from mailbot.inbound.imap import Mailbox
-from mailbot.outbound.letterhead import Letterhead
 from mailbot.outbound.order_status import OrderStatusTypes
 from mailbot.outbound.smtp import RelayConnection
 from mailbot.store import keys, schema
-from mailbot.store.engine import Database
+from mailbot.store.engine import Connection, Database, now
 
-WARN_DAYS = 14  # before a certificate ends
+EXPIRY_WARNING: Final = timedelta(days=14)
+_LARGEST_SKEW: Final = timedelta(seconds=5)
 
 
-class Grade(StrEnum):
+class Level(StrEnum):
     """How bad a finding is."""
 
-    OK = "ok"
-    WARN = "warn"  # works today
-    FAIL = "fail"  # does not work
+    OK = "OK"
+    WARN = "WARN"  # works today
+    FAIL = "FAIL"  # mailbot cannot do its job
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was tried: what it is about, what was seen, what to do next."""
+    """One thing that was looked at; `next_step` is "" where nothing has to be done."""
 
-    grade: Grade
+    level: Level
     subject: str
     what: str
     next_step: str = ""
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """Try configuration, keys, database, templates, mailboxes and relay, in this order."""
-    found = [Finding(Grade.OK, "configuration", str(settings.path))]
-    secrets = list(_secrets(settings))
-    found += secrets
-    is_readable = all(one.grade is Grade.OK for one in secrets)
-    found += _database(settings, is_readable=is_readable)
-    found += _templates(settings)
-    if is_readable:
-        for mailbox in settings.mailboxes:
-            found += _mailbox(settings, mailbox)
-        found += _relay(settings)
-    return found
-
-
-def _secrets(settings: Settings) -> Iterator[Finding]:
+def examine(config: Path) -> Iterator[Finding]:
+    """Look at everything, one finding after the other as it comes. Raises nothing of ours."""
+    try:
+        settings = load(config)
+    except ConfigError as error:
+        yield from _faults(error)
+        return
+    yield Finding(Level.OK, "settings", f"{settings.path} can be read.")
     try:
         check_secrets(settings)
-        Letterhead.of(settings, load_token_keys(settings))
     except ConfigError as error:
-        for fault in error.faults:
-            yield Finding(Grade.FAIL, fault.key, fault.what, fault.write)
-        return
-    except MailbotError as error:
-        yield _failed("keys", error)
-        return
-    yield Finding(Grade.OK, "keys and passwords", "all can be read")
+        yield from _faults(error)
+    else:
+        yield Finding(Level.OK, "secrets", "every password and key can be read.")
+    parts: list[Callable[[Settings], Iterator[Finding]]] = [_database, _templates]
+    for look in parts:
+        yield from look(settings)
+    for mailbox in settings.mailboxes:
+        yield from _mailbox(settings, mailbox)
+    yield from _relay(settings)
 
 
-def _database(settings: Settings, *, is_readable: bool) -> Iterator[Finding]:
+def refuse_missing_database(url: str) -> None:
+    """Raise SchemaError where a SQLite database is not there.
+
+    Opening it would make one, and one that root made by a mere look is nobody else's to write.
+    """
+    engine, _, rest = url.partition(":///")
+    path = Path(rest.partition("?")[0])
+    if not engine.startswith("sqlite"):
+        return
+    with suppress(OSError):  # a folder that is barred to us: opening will say so
+        if not path.exists():
+            raise SchemaError(
+                "there is no database yet.", where=str(path), next_step="Run: mailbot db upgrade"
+            )
+
+
+def _faults(error: ConfigError) -> Iterator[Finding]:
+    for fault in error.faults:
+        yield Finding(Level.FAIL, f"{error.where}, {fault.key}", fault.what, fault.write)
+
+
+def _failure(subject: str, error: MailbotError) -> Finding:
+    if error.where.startswith(subject):  # it says the same, and more
+        return Finding(Level.FAIL, error.where, error.what, error.next_step)
+    where = f"{error.where}: " if error.where else ""
+    return Finding(Level.FAIL, subject, f"{where}{error.what}", error.next_step)
+
+
+# -- here ------------------------------------------------------------------------------------
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
     try:
+        refuse_missing_database(settings.store.url)
         database = Database.open(settings.store.url)
     except MailbotError as error:
-        yield _failed("database", error)
+        yield _failure("database", error)
         return
     try:
         with database.read() as conn:
             schema.check(conn)
-            if is_readable:
-                keys.check(conn, load_person_key(settings))
-        yield Finding(Grade.OK, "database", f"{database.where}, version {schema.newest_version()}")
+            clocks = _clocks(conn)
+        with database.write():
+            pass  # may this user write at all?
+        yield Finding(Level.OK, "database", f"{database.where} has the right schema.")
+        yield from clocks
+        yield from _person_key(settings, database)
     except MailbotError as error:
-        yield _failed("database", error)
+        yield _failure("database", error)
     finally:
         database.close()
+
+
+def _clocks(conn: Connection) -> list[Finding]:
+    skew = abs(now(conn) - datetime.now(UTC))
+    if skew <= _LARGEST_SKEW:
+        return []
+    what = f"this machine's differs from the database's by {skew.total_seconds():.0f} seconds."
+    return [Finding(Level.WARN, "clock", what, "Let both follow NTP; the database's decides.")]
+
+
+def _person_key(settings: Settings, database: Database) -> Iterator[Finding]:
+    try:
+        key = load_person_key(settings)
+    except ConfigError:
+        return  # told among the secrets
+    try:
+        with database.read() as conn:
+            keys.check(conn, key)
+    except MailbotError as error:
+        yield _failure("person key", error)
+    else:
+        yield Finding(Level.OK, "person key", f"it is this database's (id {key.key_id}).")
 
 
 def _templates(settings: Settings) -> Iterator[Finding]:
     try:
         types = OrderStatusTypes(settings.order_status.templates_dir)
-    except (TemplateError, NotFoundError) as error:
-        yield _failed("order-status templates", error)
+    except MailbotError as error:
+        yield _failure("order-status templates", error)
     else:
-        yield Finding(Grade.OK, "order-status templates", f"{len(types.names)} types")
+        yield Finding(Level.OK, "order-status templates", f"{', '.join(types.names)}.")
+
+
+# -- the servers -----------------------------------------------------------------------------
 
 
 def _mailbox(settings: Settings, mailbox: MailboxSettings) -> Iterator[Finding]:
     subject = f"mailbox {mailbox.name}"
     try:
-        with Mailbox(mailbox, read_secret(settings, mailbox.password_file)) as opened:
-            for folder in mailbox.folders:
-                state = opened.examine(folder)
-                yield Finding(Grade.OK, subject, f"{folder} can be read ({state.exists} mails)")
-            if not opened.can_idle:
-                yield Finding(
-                    Grade.OK, subject, f"no IDLE: looked at every {mailbox.poll_seconds} s"
-                )
-            yield from _certificate(subject, opened.certificate)
-    except MailbotError as error:
-        yield _failed(subject, error)
-
-
-def _relay(settings: Settings) -> list[Finding]:
-    async def knock() -> list[Finding]:
-        relay = settings.relay
-        password = read_secret(settings, relay.password_file) if relay.password_file else None
-        connection = RelayConnection(relay, password)
-        await connection.connect()
-        try:
-            login = f", logged in as {relay.username}" if relay.username else ""
-            found = [Finding(Grade.OK, "relay", f"{relay.host} takes mail{login}")]
-            return found + list(_certificate("relay", connection.certificate))
-        finally:
-            connection.abort()
-
+        password = read_secret(settings, mailbox.password_file)
+    except ConfigError:
+        return  # told among the secrets
     try:
-        return asyncio.run(knock())
+        with Mailbox(mailbox, password) as opened:
+            yield Finding(Level.OK, subject, f"{mailbox.host} lets {mailbox.username} in.")
+            names = [folder.name for folder in opened.folders()]
+            for folder in mailbox.folders:
+                yield _folder(opened, subject, folder, names)
+            if mailbox.idle and not opened.can_idle:
+                what = f"it offers no IDLE: it is looked at every {mailbox.poll_seconds} seconds."
+                yield Finding(Level.OK, subject, what)
+            certificate = opened.certificate
     except MailbotError as error:
-        return [_failed("relay", error)]
-
-
-def _certificate(subject: str, certificate: Mapping[str, object] | None) -> Iterator[Finding]:
-    ends = certificate.get("notAfter") if certificate else None
-    if not isinstance(ends, str):
+        yield _failure(subject, error)
         return
-    days = int((ssl.cert_time_to_seconds(ends) - time.time()) // 86_400)
-    if days < WARN_DAYS:
-        yield Finding(
-            Grade.WARN, subject, f"its certificate ends in {days} days",
-            "Ask whoever runs the server to renew it: from that day on mailbot refuses it.",
-        )  # fmt: skip
+    unwatched = [name for name in names if name not in mailbox.folders]
+    if unwatched:
+        yield Finding(Level.OK, subject, f"folders that are not watched: {', '.join(unwatched)}.")
+    yield from _expiry(subject, certificate)
+
+
+def _folder(opened: Mailbox, subject: str, folder: str, names: list[str]) -> Finding:
+    try:
+        state = opened.examine(folder)
+    except MailbotError as error:
+        advice = f"Correct folders; there are: {', '.join(names)}."
+        return Finding(Level.FAIL, subject, error.what, advice)
+    return Finding(Level.OK, subject, f"the folder {folder} can be read ({state.exists} mails).")
+
+
+def _relay(settings: Settings) -> Iterator[Finding]:
+    relay = settings.relay
+    subject = f"relay {relay.host}:{relay.effective_port}"
+    try:
+        password = read_secret(settings, relay.password_file) if relay.password_file else None
+    except ConfigError:
+        return  # told among the secrets
+    try:
+        certificate = asyncio.run(_greet(RelayConnection(relay, password)))
+    except MailbotError as error:
+        yield _failure(subject, error)
+        return
+    login = f"it lets {relay.username} in" if relay.username else "it answers, without login"
+    line = "in plain text, on this machine" if relay.security == "none" else "over TLS"
+    yield Finding(Level.OK, subject, f"{login}, {line}.")
+    yield from _expiry(subject, certificate)
+
+
+async def _greet(connection: RelayConnection) -> Mapping[str, object] | None:
+    """Connect, log in, and leave without a word about any message; the certificate shown."""
+    await connection.connect()
+    certificate = connection.certificate
+    await connection.close()
+    return certificate
+
+
+def _expiry(subject: str, certificate: Mapping[str, object] | None) -> Iterator[Finding]:
+    if not certificate or "notAfter" not in certificate:
+        return
+    end = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
+    left = end - datetime.now(UTC)
+    what = f"its certificate is good for {left.days} more days (until {end:%Y-%m-%d})."
+    if left < EXPIRY_WARNING:
+        yield Finding(Level.WARN, subject, what, "Have it renewed before then.")
     else:
-        yield Finding(Grade.OK, subject, f"its certificate is good for {days} days")
-
-
-def _failed(subject: str, error: MailbotError) -> Finding:
-    # An adapter names its server as `mailbox help (…)`: the subject need not stand there twice.
-    place = error.where.removeprefix(subject).strip()
-    where = f"{place}: " if place else ""
-    return Finding(Grade.FAIL, subject, f"{where}{error.what}", error.next_step)
+        yield Finding(Level.OK, subject, what)

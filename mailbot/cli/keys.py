@@ -1,4 +1,4 @@
-"""`keys`: the two secrets that mailbot cannot make again."""
+"""`mailbot keys`: makes the secrets behind person hashes and opt-out tokens."""
 
 from __future__ import annotations
 
@@ -9,40 +9,84 @@ from typing import Annotated
 
 import typer
 
-from mailbot.core.errors import RefusedError
+from mailbot.cli.options import Json
+from mailbot.core.errors import InputError, MailbotError, RefusedError
 
-app = typer.Typer(help="Person key and token keys.", no_args_is_help=True, rich_markup_mode=None)
-NAMES = ("person-key", "token-key-1")
+_KEY_BYTES = 32  # 64 hex digits
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def keys() -> None:
+    """The person key and the token keys: files of 64 hex digits."""
 
 
 @app.command()
 def create(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the files are to stand.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where to write them, like /etc/mailbot.")
+    ],
+    token: Annotated[
+        int | None,
+        typer.Option(
+            "--token", min=2, max=255, metavar="ID", help="Make only a further token key."
+        ),
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Make person-key and token-key-1: 64 random hex digits each, readable by their owner alone.
+    """Write new keys into DIR: person-key and token-key-1. No file is ever overwritten.
 
-    Never overwrites: a list that was filled with one person key is lost without it.
+    With --token 2 only token-key-2, to rotate: add it to "tokens" under \\[keys],
+    and keep the old one there.
 
-    Example: mailbot keys create /etc/mailbot
+    [bold]Examples[/bold]
+      mailbot keys create /etc/mailbot
+      mailbot keys create /etc/mailbot --token 2
     """
-    there = [folder / name for name in NAMES if (folder / name).exists()]
-    if there:
-        raise RefusedError(
-            "a key is already there, and keys are never overwritten",
-            where=str(there[0]),
-            next_step="Keep it, or name another folder.",
+    names = [f"token-key-{token}"] if token else ["person-key", "token-key-1"]
+    paths = [folder / name for name in names]
+    for path in paths:
+        if os.path.lexists(path):
+            raise RefusedError(
+                "there is a key already, and a key is never overwritten: whom it named would be "
+                "unknown.",
+                where=str(path),
+                next_step="For a further token key add --token 2 (or the next free number).",
+            )
+    written = [_write(path) for path in paths]
+    if as_json:
+        from mailbot.cli.showing import print_json
+
+        print_json({"files": [str(path) for path in written]})
+        return
+    typer.echo("Written, readable by you alone:")
+    for path in written:
+        typer.echo(f"  {path}")
+    if not token:
+        typer.echo(
+            "Keep a copy of both somewhere safe: without the person key the list is lost.\n"
+            "Another user mailbot runs as? chgrp mailbot them, and chmod 640."
         )
+
+
+def _write(path: Path) -> Path:
+    """A new key, on disk for sure."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in NAMES:
-            handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w") as file:
-                file.write(secrets.token_hex(32) + "\n")
-    except OSError as error:
-        raise RefusedError(
-            f"the keys cannot be written ({error.strerror})",
-            where=str(folder),
-            next_step="Name a folder that you may write to.",
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(_KEY_BYTES) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(
+            "this is no folder.", where=str(path.parent), next_step="Name a folder."
         ) from error
-    typer.echo(f"Made {folder / NAMES[0]} and {folder / NAMES[1]}.")
-    typer.echo("Keep a copy of both in a safe place: the person key can never be replaced.")
+    except OSError as error:
+        raise MailbotError(
+            f"the key cannot be written ({error.strerror}).",
+            where=str(path),
+            next_step="Make room, or name a folder that you may write to.",
+        ) from error
+    return path

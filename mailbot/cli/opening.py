@@ -1,69 +1,71 @@
-"""What most commands begin with: the settings, the database, and the keys that fit it."""
+"""What commands stand on: the settings, the right person key, the database at its right version."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-if TYPE_CHECKING:
-    from mailbot.config import Settings
-    from mailbot.core.address import Address
-    from mailbot.core.person import Person, PersonKey
-    from mailbot.store.engine import Database
-
-DEFAULT_CONFIG = Path("/etc/mailbot/mailbot.toml")
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", "-c", metavar="FILE",
-        help="The configuration [default: $MAILBOT_CONFIG or /etc/mailbot/mailbot.toml].",
-    ),
-]  # fmt: skip
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
-
-def config_path(given: Path | None) -> Path:
-    """The configuration file that is meant."""
-    return given or Path(os.environ.get("MAILBOT_CONFIG") or DEFAULT_CONFIG)
+from mailbot.config import Settings, load, load_person_key
+from mailbot.core.person import PersonKey
+from mailbot.doctor import refuse_missing_database
+from mailbot.store import keys, schema
+from mailbot.store.engine import Connection, Database
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An installation whose schema and person key were checked."""
+    """An installation whose schema was checked."""
 
     settings: Settings
     database: Database
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedForPersons(Opened):
+    """One whose person key was checked as well: addresses may be turned into persons."""
+
     person_key: PersonKey
-
-    def person(self, text: str) -> tuple[Address, Person]:
-        """Who is meant by an address as somebody typed it. Raises AddressError."""
-        from mailbot.core.address import parse_address
-
-        address = parse_address(text)
-        return address, self.person_key.identify(address)
 
 
 @contextmanager
-def opened(given: Path | None) -> Iterator[Opened]:
-    """Load, open, check; close at the end. Raises ConfigError, StoreError, WrongPersonKey."""
-    from mailbot.config import load, load_person_key
-    from mailbot.store import keys, schema
-    from mailbot.store.engine import Database
+def opened(config: Path) -> Iterator[Opened]:
+    """For commands that name no person.
 
-    settings = load(config_path(given))
+    Raises ConfigError, StoreUnavailable, SchemaError; never creates a database.
+    """
+    settings = load(config)
+    with _database(settings) as database:
+        yield Opened(settings, database)
+
+
+@contextmanager
+def opened_for_persons(config: Path) -> Iterator[OpenedForPersons]:
+    """For commands that look somebody up or change the list. Raises WrongPersonKey as well."""
+    settings = load(config)
     person_key = load_person_key(settings)
+    with _database(settings) as database:
+        with database.read() as conn:
+            keys.check(conn, person_key)
+        yield OpenedForPersons(settings, database, person_key)
+
+
+@contextmanager
+def writing(installation: OpenedForPersons) -> Iterator[Connection]:
+    """A transaction that may write person hashes: the first one makes the key this database's."""
+    with installation.database.write() as conn:
+        keys.adopt(conn, installation.person_key)
+        yield conn
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Database]:
+    refuse_missing_database(settings.store.url)
     database = Database.open(settings.store.url)
     try:
         with database.read() as conn:
             schema.check(conn)
-            keys.check(conn, person_key)
-        yield Opened(settings, database, person_key)
+        yield database
     finally:
         database.close()

@@ -1,102 +1,113 @@
-"""`order-status`: the shop hands over what is to be said about an order."""
+"""`mailbot order-status`: the shop hands over what became of an order."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from mailbot.cli.opening import ConfigOption, JsonOption, opened
-from mailbot.core.errors import InputError
+from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
 
-app = typer.Typer(help="Mail about one order.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def order_status() -> None:
+    """Mail about an order. It goes ahead of every campaign, and reaches who opted out as well."""
 
 
 @app.command()
 def send(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="JSON lines [default: standard input].")
+        Path | None, typer.Argument(metavar="[FILE]", help="JSON lines; else standard input.")
     ] = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
+    type_: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="Like shipped or delivered.")
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="ADDRESS", help="To whom.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="KEY", help="Names this message for ever: never sent twice."),
+    ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option("--field", metavar="NAME=VALUE", help="What the template asks for."),
+    ] = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
 ) -> None:
-    """Queue order-status mail from JSON lines, one message a line.
+    """Hand over one message by options, or many as JSON lines.
 
-    All lines are queued or none: a wrong line is named, and nothing of the file is stored. A line
-    that was handed over before (same idempotency_key) is not sent again.
+    Each is answered once it is safely stored, "known" where its key was handed
+    over before. A line with a fault is told and the others are taken; the exit
+    code is then 65. To hand the same input over again is harmless.
 
-    Example: echo '{"type": "shipped", "to": "ann@example.org", "idempotency_key":
-    "order-1001-shipped", "fields": {"order_number": "1001"}}' | mailbot order-status send
+    [bold]Examples[/bold]
+      mailbot order-status send --type shipped --to ann@example.org \\
+          --key order-1001-shipped --field order_number=1001
+      mailbot order-status send orders.jsonl
+
+    [bold]One line of orders.jsonl[/bold]
+      {"type": "shipped", "to": "ann@example.org",
+       "idempotency_key": "order-1001-shipped",
+       "fields": {"order_number": "1001"}}
     """
-    from mailbot.config import load_token_keys
-    from mailbot.outbound.letterhead import Letterhead
-    from mailbot.outbound.order_status import OrderStatus, OrderStatusTypes, hand_over
+    from mailbot.cli.hand_over import from_lines, hand_over_all, one
 
-    with opened(config) as mailbot:
-        types = OrderStatusTypes(mailbot.settings.order_status.templates_dir)
-        letterhead = Letterhead.of(mailbot.settings, load_token_keys(mailbot.settings))
-        messages = [OrderStatus.read(given, where) for where, given in _lines(file)]
-        with mailbot.database.write() as conn:
-            queued = sum(
-                hand_over(conn, message, types, mailbot.person_key, letterhead)
-                for message in messages
-            )
-    known = len(messages) - queued
-    if as_json:
-        from mailbot.cli.showing import print_json
-
-        print_json({"queued": queued, "handed_over_before": known})
-        return
-    before = f", {known} handed over before" if known else ""
-    typer.echo(f"{queued} queued{before}.")
+    if type_ or to or key or field:
+        given = one(type_, to, key, field or [])
+    elif file is not None:
+        given = from_lines(_lines_of(file))
+    else:
+        if sys.stdin.isatty():
+            sys.stderr.write("One JSON object a line; Ctrl-D ends.\n")
+        given = from_lines(_lines(sys.stdin.buffer))
+    if not hand_over_all(config, given, as_json=as_json):
+        raise typer.Exit(65)
 
 
 @app.command()
-def types(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List the types that may be handed over, and the fields that each needs.
+def types(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """The types that may be handed over, and the fields that each asks for.
 
-    Example: mailbot order-status types
+    [bold]Example[/bold]
+      mailbot order-status types
     """
-    from mailbot.cli.opening import config_path
     from mailbot.cli.showing import console, print_json, table
     from mailbot.config import load
     from mailbot.core.compose import PROVIDED_FIELDS
     from mailbot.core.templates import fields_of, required_fields_of
     from mailbot.outbound.order_status import OrderStatusTypes
 
-    found = OrderStatusTypes(load(config_path(config)).order_status.templates_dir)
+    known = OrderStatusTypes(load(config).order_status.templates_dir)
     listed = []
-    for name in found.names:
-        needed = required_fields_of(found.template(name)) - PROVIDED_FIELDS
-        others = fields_of(found.template(name)) - PROVIDED_FIELDS - needed
-        listed.append({"type": name, "needs": sorted(needed), "may_have": sorted(others)})
+    for name in known.names:
+        needed = required_fields_of(known.template(name)) - PROVIDED_FIELDS
+        optional = fields_of(known.template(name)) - PROVIDED_FIELDS - needed
+        listed.append((name, sorted(needed), sorted(optional)))
     if as_json:
-        print_json(listed)
+        print_json([
+            {"type": name, "needs": needed, "may_have": optional}
+            for name, needed, optional in listed
+        ])  # fmt: skip
         return
-    rows = [(one["type"], ", ".join(one["needs"]), ", ".join(one["may_have"])) for one in listed]
-    console().print(table("", ["type", "needs", "may have"], rows))
+    shown = table("Type", "Needs", "May have", wide="May have")
+    for name, needs, may_have in listed:
+        shown.add_row(name, ", ".join(needs), ", ".join(may_have))
+    console().print(shown)
 
 
-def _lines(file: Path | None) -> Iterator[tuple[str, Any]]:
-    name = str(file) if file else "standard input"
-    try:
-        text = (file.read_bytes() if file else sys.stdin.buffer.read()).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError("this is not UTF-8", where=name, next_step="Save it as UTF-8.") from error
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", where=name) from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield f"{name}, line {number}", json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise InputError(
-                f"this is no JSON ({error})",
-                where=f"{name}, line {number}",
-                next_step="Write one JSON object a line.",
-            ) from error
+def _lines_of(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as opened:
+        yield from _lines(opened)
+
+
+def _lines(source: BinaryIO) -> Iterator[bytes]:
+    """Line by line, each as soon as it is there."""
+    while line := source.readline(1024 * 1024 + 1):
+        yield line

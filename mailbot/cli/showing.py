@@ -1,54 +1,98 @@
-"""How things are shown: tables for people, JSON for programs, times in UTC to the second."""
+"""What commands print: readable at 80 columns on a terminal, plain lines without colour to a pipe.
+
+Text from mail and files may hold anything; `printable` takes out what could move the cursor.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from enum import Enum
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
+
+# Control characters, and what turns the direction of writing.
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+_PIPE_COLUMNS: Final = 10_000  # never wrapped: one record, one line
 
 
-def console() -> Console:
-    """Standard output; 100 columns where it is no terminal, so that nothing is cut in a pipe."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+def console(*, to_errors: bool = False) -> Console:
+    """Standard output (or error) as it is: a terminal's width and colours, else neither."""
+    file = sys.stderr if to_errors else sys.stdout
+    is_narrow = file.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    return Console(
+        file=file,
+        width=None if is_narrow else _PIPE_COLUMNS,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A plain table; cells are shown as they are, never read as markup."""
-    made = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False,
-                 title_style="bold", header_style="bold")  # fmt: skip
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    for row in rows:
-        made.add_row(*(Text(shown(cell)) for cell in row))
+def table(*headings: str, wide: str = "", right: Iterable[str] = ()) -> Table:
+    """A table in which only the column `wide` gives way; those in `right` hold numbers."""
+    made = Table(
+        box=box.SIMPLE_HEAD if sys.stdout.isatty() else None,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+        border_style="dim",
+    )
+    numbers = set(right)
+    for heading in headings:
+        justify: Literal["left", "right"] = "right" if heading in numbers else "left"
+        made.add_column(heading, no_wrap=heading != wide, overflow="fold", justify=justify)
     return made
 
 
-def shown(value: object) -> str:
-    """One value for people: times without fractions, nothing as a dash."""
-    if value is None or value == "":
-        return "–"
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
-    if isinstance(value, Enum):
-        return str(value.value).replace("_", " ")
-    return str(value)
-
-
 def print_json(value: object) -> None:
-    """One JSON document; times as ISO 8601, reasons and states as their words."""
-    print(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))  # noqa: T201
+    """One JSON document; times as ISO 8601."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain_value) + "\n")
 
 
-def _plain(value: object) -> object:
+def print_json_line(value: object) -> None:
+    """One JSON object on one line, handed on at once."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=_plain_value) + "\n")
+    sys.stdout.flush()
+
+
+def _plain_value(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, frozenset | set):
-        return sorted(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def printable(text: str) -> str:
+    """On one line, without control characters."""
+    return _UNPRINTABLE.sub(" ", text)
+
+
+def words(name: str) -> str:
+    """A reason, state or kind as people write it: "opt out"."""
+    return name.replace("_", " ")
+
+
+def moment(at: datetime | None) -> str:
+    """Year to minute, in UTC; "" for None."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M") if at else ""
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its largest unit: "3 min", "2 days"."""
+    seconds = max(0, int(length.total_seconds()))
+    for unit, size in (("day", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''}"
+    return f"{seconds} s"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """ "1 message", "1,204 messages"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -1,160 +1,211 @@
-"""`suppress`: look after the do-not-send list by hand."""
+"""`mailbot suppress`: the do-not-send list, by hand. Each change is a consent event."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mailbot.cli.opening import ConfigOption, JsonOption, Opened, opened
-from mailbot.core.errors import RefusedError
+from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
 
 if TYPE_CHECKING:
-    from mailbot.core.consent import Kind
     from mailbot.store.suppressions import Suppression
 
-app = typer.Typer(help="The do-not-send list.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True)
 
-AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS")]
-NoteOption = Annotated[
-    str, typer.Option(help="How you know: who asked, when, by which way. Kept as evidence.")
-]
+_Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="As on the envelope.")]
+_AddedFor = Literal["opt_out", "complaint", "undeliverable"]
+_LiftedFor = Literal["opt_out", "complaint", "imported", "held", "undeliverable"]
+_ListedFor = Literal["opt_out", "complaint", "imported", "held", "undeliverable", "erased"]
 
 
-@app.command()
-def add(address: AddressArgument, note: NoteOption, config: ConfigOption = None) -> None:
-    """Put a person on the list who opted out by another way than mail.
-
-    Example: mailbot suppress add ann@example.org --note "by phone, 2 March, spoke to Jo"
-    """
-    from mailbot.core.consent import Kind
-    from mailbot.store import outbox
-
-    with opened(config) as mailbot:
-        _, person = mailbot.person(address)
-        _record(mailbot, Kind.OPT_OUT, address, note)
-        with mailbot.database.write() as conn:
-            withheld = outbox.withhold_marketing_of(conn, person, "opt_out")
-    waiting = f" {withheld} waiting offers are withheld." if withheld else ""
-    typer.echo(f"{address} gets no more offers; order status goes on.{waiting}")
+@app.callback()
+def suppress() -> None:
+    """The do-not-send list: who gets no offers, and why. Order status still reaches them."""
 
 
 @app.command()
-def lift(address: AddressArgument, note: NoteOption, config: ConfigOption = None) -> None:
-    """Take a person off the list: who asked to come back, or whose address works again.
-
-    Every reason is ended, each by an event with your note; nothing is deleted.
-
-    Example: mailbot suppress lift ann@example.org --note "mail of 3 March: wants offers again"
-    """
-    from mailbot.core.consent import ENDS, Kind
-    from mailbot.store import suppressions
-
-    with opened(config) as mailbot:
-        _, person = mailbot.person(address)
-        with mailbot.database.read() as conn:
-            standing = suppressions.reasons(conn, person)
-        if not standing:
-            raise RefusedError(f"{address} is not on the list")
-        for kind in (Kind.OPT_IN, Kind.REACHABLE):
-            if standing & ENDS[kind]:
-                _record(mailbot, kind, address, note)
-        with mailbot.database.read() as conn:
-            left = suppressions.reasons(conn, person)
-    if left:
-        raise RefusedError(f"{address} stays on the list: {', '.join(sorted(left))}")
-    typer.echo(f"{address} is off the list and may get offers again.")
-
-
-@app.command()
-def show(
-    address: AddressArgument, config: ConfigOption = None, as_json: JsonOption = False
+def add(
+    address: _Address,
+    because: Annotated[
+        _AddedFor,
+        typer.Option("--because", metavar="REASON", help="opt_out, complaint or undeliverable."),
+    ] = "opt_out",
+    note: Annotated[
+        str, typer.Option("--note", metavar="TEXT", help="How you know: it is kept as evidence.")
+    ] = "",
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
 ) -> None:
-    """Say whether a person is on the list, and why. Exit code 1 where not.
+    """Put somebody on the list: an opt-out by phone or letter, a complaint, a dead address.
 
-    Example: mailbot suppress show ann@example.org
+    It takes effect for every message that is not yet on the wire. An
+    undeliverable address gets no order status either.
+
+    [bold]Examples[/bold]
+      mailbot suppress add ann@example.org --note "by phone, 2 March"
+      mailbot suppress add bob@example.org --because undeliverable --note gone
     """
+    from mailbot.cli.list_changes import put_on_list
+    from mailbot.cli.opening import opened_for_persons
+
+    with opened_for_persons(config) as installation:
+        change = put_on_list(installation, address, because, note.strip())
+    if as_json:
+        from mailbot.cli.showing import print_json
+
+        print_json({
+            "address": change.address.text,
+            "is_on_list": True,
+            "reasons": sorted(change.reasons),
+            "event": change.sequence,
+            "offers_withheld": change.withheld,
+        })  # fmt: skip
+        return
+    typer.echo(f"{change.address.text} is on the list ({because}), as event {change.sequence}.")
+    if change.withheld:
+        count = change.withheld
+        typer.echo(f"{count} waiting {'offer is' if count == 1 else 'offers are'} withheld.")
+
+
+@app.command()
+def lift(
+    address: _Address,
+    note: Annotated[
+        str, typer.Option("--note", metavar="TEXT", help="Why this is right: kept as evidence.")
+    ],
+    because: Annotated[
+        _LiftedFor | None,
+        typer.Option(
+            "--because", metavar="REASON", help="Which ends, where several stand: see above."
+        ),
+    ] = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Take somebody off the list. Nothing is deleted: an event says who lifted it, and why.
+
+    To lift opt_out, complaint or imported records that this person wants offers
+    again: only on their own wish. To lift held says that their mail was no
+    request; to lift undeliverable, that the address is alive.
+
+    [bold]Examples[/bold]
+      mailbot suppress lift ann@example.org --note "wants offers again, by phone"
+      mailbot suppress lift bob@example.org --because undeliverable --note alive
+    """
+    from mailbot.cli.list_changes import take_off_list
+    from mailbot.cli.opening import opened_for_persons
+
+    with opened_for_persons(config) as installation:
+        change = take_off_list(installation, address, because, note)
+    if as_json:
+        from mailbot.cli.showing import print_json
+
+        print_json({
+            "address": change.address.text,
+            "is_on_list": bool(change.reasons),
+            "reasons": sorted(change.reasons),
+            "event": change.sequence,
+        })  # fmt: skip
+        return
+    typer.echo(f"Recorded as event {change.sequence}: {change.kind} of {change.address.text}.")
+    left = ", ".join(sorted(change.reasons))
+    typer.echo(f"Still on the list for: {left}." if left else "Not on the list any more.")
+
+
+@app.command()
+def show(address: _Address, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Is this person on the list, and why? Exit code 1 where not.
+
+    [bold]Example[/bold]
+      mailbot suppress show ann@example.org
+    """
+    from mailbot.cli.opening import opened_for_persons
+    from mailbot.core.address import parse_address
     from mailbot.store import suppressions
 
-    with opened(config) as mailbot:
-        _, person = mailbot.person(address)
-        with mailbot.database.read() as conn:
-            entries = suppressions.of_person(conn, person)
+    named = parse_address(address)
+    with opened_for_persons(config) as installation, installation.database.read() as conn:
+        found = suppressions.of_person(conn, installation.person_key.identify(named))
     if as_json:
-        _print_json(entries)
-    elif entries:
-        _print_table(entries)
+        from mailbot.cli.showing import print_json
+
+        print_json({
+            "address": named.text,
+            "is_on_list": bool(found),
+            "entries": [_as_json(entry) for entry in found],
+        })  # fmt: skip
+    elif found:
+        _show(found)
     else:
-        typer.echo(f"{address} is not on the list.")
-    raise typer.Exit(0 if entries else 1)
+        typer.echo(f"{named.text} is not on the list.")
+    if not found:
+        raise typer.Exit(1)
 
 
 @app.command("list")
 def list_(
-    config: ConfigOption = None,
     because: Annotated[
-        str | None, typer.Option(help="Only this reason: opt_out, held, complaint …")
+        _ListedFor | None,
+        typer.Option("--because", metavar="REASON", help="Only these, like held."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
-    as_json: JsonOption = False,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="At most so many.")
+    ] = 50,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
 ) -> None:
-    """List the newest entries.
+    """The newest entries of the list, and how many there are.
 
-    Example: mailbot suppress list --because complaint --limit 20
+    [bold]Examples[/bold]
+      mailbot suppress list
+      mailbot suppress list --because complaint --limit 200 --json
     """
+    from mailbot.cli.opening import opened
+    from mailbot.cli.showing import print_json
     from mailbot.core.consent import Reason
     from mailbot.store import suppressions
 
-    if because is not None and because not in set(Reason):
-        raise typer.BadParameter(f"the reasons are: {', '.join(Reason)}", param_hint="--because")
-    with opened(config) as mailbot, mailbot.database.read() as conn:
-        entries = suppressions.newest(conn, limit, Reason(because) if because else None)
+    with opened(config) as installation, installation.database.read() as conn:
+        counts = suppressions.count_by_reason(conn)
+        newest = suppressions.newest(conn, limit, Reason(because) if because else None)
     if as_json:
-        _print_json(entries)
-    elif entries:
-        _print_table(entries)
-    else:
-        typer.echo("The list is empty.")
+        print_json(
+            {
+                "counts": {str(reason): count for reason, count in counts.items()},
+                "newest": [_as_json(entry) for entry in newest],
+            }
+        )
+        return
+    total = counts.get(Reason(because), 0) if because else sum(counts.values())
+    if not total:
+        typer.echo("Nobody is on the list" + (f" for {because}." if because else "."))
+        return
+    _show(newest)
+    if total > len(newest):
+        typer.echo(f"\nThe newest {len(newest)} of {total:,}; --limit shows more.")
 
 
-def _record(mailbot: Opened, kind: Kind, text: str, note: str) -> None:
-    from mailbot.core.consent import ConsentEvent, Source
-    from mailbot.store import consent
-    from mailbot.store.engine import now
-
-    if not note.strip():
-        raise typer.BadParameter("say how you know", param_hint="--note")
-    address, person = mailbot.person(text)
-    with mailbot.database.write() as conn:
-        consent.record(conn, ConsentEvent(
-            kind=kind,
-            source=Source.COMMAND_LINE,
-            person=person,
-            key=f"command-line:{uuid.uuid4().hex}",
-            received_at=now(conn),
-            rule="by-hand",
-            policy_version=mailbot.settings.shop.policy_version,
-            address=address.text,
-            evidence={"note": note.strip()},
-        ))  # fmt: skip
+def _as_json(entry: Suppression) -> dict[str, object]:
+    return {
+        "address": entry.address,
+        "person_hash": entry.person_hash,
+        "reason": entry.reason,
+        "since_at": entry.since_at,
+        "source": entry.source,
+        "rule": entry.rule,
+    }
 
 
-def _print_table(entries: Iterable[Suppression]) -> None:
-    from mailbot.cli.showing import console, table
+def _show(entries: list[Suppression]) -> None:
+    from mailbot.cli.showing import console, moment, printable, table, words
 
-    rows = [
-        (entry.address or f"(erased) {entry.person_hash[:12]}", entry.reason, entry.since_at,
-         entry.source, entry.rule)
-        for entry in entries
-    ]  # fmt: skip
-    console().print(table("", ["address", "reason", "since", "by", "rule"], rows))
-
-
-def _print_json(entries: Iterable[Suppression]) -> None:
-    from dataclasses import asdict
-
-    from mailbot.cli.showing import print_json
-
-    print_json([asdict(entry) for entry in entries])
+    shown = table("Address", "Reason", "Since (UTC)", "By", "Rule", wide="Address")
+    for entry in entries:
+        address = (
+            printable(entry.address) if entry.address else f"(erased, {entry.person_hash[:12]})"
+        )
+        shown.add_row(
+            address, words(entry.reason), moment(entry.since_at), words(entry.source), entry.rule
+        )
+    console().print(shown)

@@ -1,0 +1,159 @@
+"""From letter and audience to a draft: every fault is told before anything is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailbot.cli.opening import OpenedForPersons, opened_for_persons, writing
+from mailbot.cli.showing import counted
+from mailbot.config import Settings
+from mailbot.core.address import parse_address
+from mailbot.core.compose import PROVIDED_FIELDS
+from mailbot.core.consent import Reason
+from mailbot.core.errors import AudienceError, InputError, TemplateError
+from mailbot.core.mail_headers import has_control_character
+from mailbot.core.preflight import Fault, Severity, campaign_faults, subject_faults
+from mailbot.core.templates import Template, parse_template, render
+from mailbot.outbound import campaigns
+from mailbot.outbound.audience import Audience, read_audience
+from mailbot.store import campaigns as stored
+from mailbot.store.campaigns import Campaign
+
+_MOST_SHOWN = 20  # bad lines in an error message
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A campaign that was just made, and what a person should know before sending it."""
+
+    campaign: Campaign
+    audience: Audience
+    reachable: int
+    excluded: Mapping[Reason, int]
+    warnings: tuple[Fault, ...]
+
+
+def create_draft(
+    config: Path,
+    *,
+    name: str,
+    subject: str | None,
+    text_file: Path,
+    html_file: Path | None,
+    audience_file: Path,
+    email_column: str | None,
+    skip_bad: bool,
+) -> Draft:
+    """Raises TemplateError, AudienceError, RefusedError (name taken), and what opening raises."""
+    _check_name(name)
+    with opened_for_persons(config) as installation:
+        html = _read(html_file) if html_file else None
+        template = parse_template(name, _read(text_file), html, subject)
+        audience = read_audience(audience_file, email_column)
+        warnings = _refuse_faults(template, audience, installation.settings)
+        _refuse_bad_lines(audience, skip_bad=skip_bad)
+        return _store(installation, name, template, html, audience, warnings)
+
+
+def _store(
+    installation: OpenedForPersons,
+    name: str,
+    template: Template,
+    html: str | None,
+    audience: Audience,
+    warnings: tuple[Fault, ...],
+) -> Draft:
+    with writing(installation):
+        pass  # from now on this key is the database's
+    campaign = campaigns.create(
+        installation.database,
+        installation.person_key,
+        name=name,
+        subject=template.subject.source,
+        text_source=template.text.source,
+        html_source=html,
+        audience=audience.lines(),
+    )
+    with installation.database.read() as conn:
+        reachable, excluded = stored.reach(conn, campaign.id)
+    return Draft(campaign, audience, reachable, excluded, warnings)
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or len(name) > 100 or has_control_character(name):
+        raise InputError(
+            "a campaign's name has 1 to 100 characters, on one line.",
+            where="NAME",
+            next_step="Give it a short one, like spring-2026.",
+        )
+
+
+def _read(path: Path) -> str:
+    """A template's text. Raises TemplateError naming file and line."""
+    what, next_step, where = "", "", str(path)
+    try:
+        raw = path.read_bytes()
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(10, 0, error.start) + 1  # 10: LF
+        where = f"{path}, line {line}"
+        what, next_step = f"byte {raw[error.start]:#04x} is not UTF-8.", "Save it as UTF-8."
+    except OSError as error:
+        what = f"the file cannot be read ({(error.strerror or str(error)).lower()})."
+        next_step = "Name the letter's file."
+    raise TemplateError(what, where=where, next_step=next_step)
+
+
+def _refuse_faults(template: Template, audience: Audience, settings: Settings) -> tuple[Fault, ...]:
+    """The warnings. Raises TemplateError with every error at once."""
+    faults = [
+        *campaign_faults(
+            template,
+            audience.columns,
+            parse_address(settings.campaigns.from_address),
+            parse_address(settings.order_status.from_address),
+            settings.shop.postal_address,
+        )
+    ]
+    errors = [fault for fault in faults if fault.severity is Severity.ERROR]
+    if not errors:
+        errors = _first_letter_faults(template, audience)
+    if len(errors) == 1:
+        raise TemplateError(errors[0].what, where=errors[0].where, next_step=errors[0].next_step)
+    if errors:
+        lines = [f"\n  {fault.where}: {fault.what} {fault.next_step}" for fault in errors]
+        raise TemplateError(f"{len(errors)} faults:{''.join(lines)}", where=template.name)
+    return tuple(fault for fault in faults if fault.severity is Severity.WARNING)
+
+
+def _first_letter_faults(template: Template, audience: Audience) -> list[Fault]:
+    """What shows only once a real person's fields are filled in. Raises TemplateError."""
+    first = next(audience.lines(), None)
+    if first is None:
+        return []
+    written = render(template, {**first.fields, **dict.fromkeys(PROVIDED_FIELDS, "…")})
+    return subject_faults(written.subject, f"{template.name}, as line {first.line} would get it")
+
+
+def _refuse_bad_lines(audience: Audience, *, skip_bad: bool) -> None:
+    if audience.good == 0:
+        raise AudienceError(
+            "nobody can be written to.",
+            where=str(audience.path),
+            next_step=_listed(audience) or "There is no line below the heading.",
+        )
+    if audience.bad and not skip_bad:
+        raise AudienceError(
+            f"{counted(audience.bad, 'line')} cannot be used:{_listed(audience)}",
+            where=str(audience.path),
+            next_step=f"Mend {'it' if audience.bad == 1 else 'them'}, or add --skip-bad to write "
+            f"to the other {audience.good:,}. Nothing was created.",
+        )
+
+
+def _listed(audience: Audience) -> str:
+    lines = [f"\n  line {bad.line}: {bad.why}" for bad in audience.bad_lines[:_MOST_SHOWN]]
+    more = audience.bad - len(lines)
+    return "".join(lines) + (f"\n  and {more:,} more" if more else "")

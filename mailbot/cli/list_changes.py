@@ -1,0 +1,135 @@
+"""Changes of the list by hand: which event a change is, and what goes with it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Final
+
+from mailbot.cli.opening import OpenedForPersons, writing
+from mailbot.cli.stop_marketing import who
+from mailbot.core.address import Address, parse_address
+from mailbot.core.consent import ADDS, ENDS, ConsentEvent, Kind, Reason, Source
+from mailbot.core.errors import InputError, RefusedError
+from mailbot.core.person import Person
+from mailbot.store import consent, outbox, reviews, suppressions
+from mailbot.store.engine import Connection, now
+from mailbot.store.tables import ReviewState
+
+_RULE: Final = "by-hand"
+
+# What has to have happened for a reason to end: a wish, a second look, a sign of life.
+LIFTED_BY: Final = {
+    Reason.HELD: Kind.RELEASED,
+    Reason.UNDELIVERABLE: Kind.REACHABLE,
+    Reason.OPT_OUT: Kind.OPT_IN,
+    Reason.COMPLAINT: Kind.OPT_IN,
+    Reason.IMPORTED: Kind.OPT_IN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was recorded, and the reasons that stand now."""
+
+    address: Address
+    kind: Kind
+    sequence: int
+    reasons: frozenset[Reason]
+    withheld: int = 0
+
+
+def put_on_list(installation: OpenedForPersons, written: str, because: str, note: str) -> Change:
+    """Record the event, then withhold the waiting offers in a transaction of their own."""
+    address = parse_address(written)
+    person = installation.person_key.identify(address)
+    reason = Reason(because)
+    kind = next(kind for kind, added in ADDS.items() if added is reason)
+    with writing(installation) as conn:
+        sequence = _record(conn, installation, kind, address, note)
+        if Reason.HELD in ENDS.get(kind, ()):
+            _decide_reviews(conn, person, ReviewState.ACCEPTED)
+        reasons = suppressions.reasons(conn, person)
+    with installation.database.write() as conn:
+        withheld = outbox.withhold_marketing_of(conn, person, reason)
+    return Change(address, kind, sequence, reasons, withheld)
+
+
+def take_off_list(
+    installation: OpenedForPersons, written: str, because: str | None, note: str
+) -> Change:
+    """Record what ends the reason.
+
+    Raises InputError without a note, RefusedError where the person is not on the list (for that),
+    where several reasons would need different events, or where it can never be lifted.
+    """
+    address = parse_address(written)
+    person = installation.person_key.identify(address)
+    if not note.strip():
+        raise InputError("a note is needed.", where="--note", next_step="Say why this is right.")
+    with writing(installation) as conn:
+        standing = suppressions.reasons(conn, person)
+        kind = _what_ends(address, standing, Reason(because) if because else None)
+        sequence = _record(conn, installation, kind, address, note.strip())
+        if Reason.HELD in ENDS[kind]:
+            _decide_reviews(conn, person, ReviewState.DISMISSED)
+        reasons = suppressions.reasons(conn, person)
+    return Change(address, kind, sequence, reasons)
+
+
+def _what_ends(address: Address, standing: frozenset[Reason], because: Reason | None) -> Kind:
+    if because is not None and because not in standing:
+        listed = ", ".join(sorted(standing)) or "nothing"
+        raise RefusedError(f"{address.text} is not on the list for {because}, but for {listed}.")
+    if not standing:
+        raise RefusedError(f"{address.text} is not on the list.")
+    wanted = {because} if because else standing
+    kinds = {LIFTED_BY[reason] for reason in wanted if reason in LIFTED_BY}
+    if not kinds:
+        raise RefusedError(
+            f"{address.text} was erased: only a hash is kept, so that nobody writes again.",
+            next_step="If this person wants offers, they have to sign up anew.",
+        )
+    if Kind.OPT_IN in kinds:
+        kinds.discard(Kind.RELEASED)  # a wish for offers ends the hold as well
+    if len(kinds) > 1:
+        raise RefusedError(
+            f"{address.text} is on the list for {', '.join(sorted(standing))}, which end for "
+            "different causes.",
+            next_step="Name one with --because; run it again for another.",
+        )
+    return kinds.pop()
+
+
+def _record(
+    conn: Connection, installation: OpenedForPersons, kind: Kind, address: Address, note: str
+) -> int:
+    evidence = {"by": who()} | ({"note": note} if note else {})
+    recorded = consent.record(
+        conn,
+        ConsentEvent(
+            kind=kind,
+            source=Source.COMMAND_LINE,
+            person=installation.person_key.identify(address),
+            key=f"cli:{uuid.uuid4()}",
+            received_at=now(conn),
+            rule=_RULE,
+            policy_version=installation.settings.shop.policy_version,
+            address=address.text,
+            evidence=evidence,
+        ),
+    )
+    return recorded.sequence
+
+
+def _decide_reviews(conn: Connection, person: Person, state: ReviewState) -> None:
+    """A hold that a person decided must not turn into an opt-out when its time is over."""
+    for item in reviews.waiting(conn):
+        held = item.person
+        if held is None:
+            continue
+        is_theirs = (
+            held.person_hash == person.person_hash or held.untagged_hash == person.untagged_hash
+        )
+        if is_theirs:
+            reviews.decide(conn, item.id, state, who())

@@ -1,0 +1,78 @@
+"""Mails out of files, folders and mbox files, one after the other; what is huge is read in part."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from mailbot.core.errors import InputError
+
+# More than the rules look at: 64 kB of header, 256 kB of body, and what the parts around cost.
+_MOST_BYTES: Final = 1024 * 1024
+# RFC 4155: the line above each mail of an mbox. Text that begins a paragraph with "From " has no
+# time of day in it.
+_MBOX_LINE: Final = re.compile(rb"From \S.*\d\d:\d\d")
+
+# {"file": …} and, in an mbox, {"message": …}, counted from 1.
+Place = dict[str, object]
+
+
+def every_mail(paths: Iterable[Path]) -> Iterator[tuple[Place, bytes]]:
+    """Each mail, folders in the order of their names. Raises InputError where a path is missing.
+
+    A file that cannot be read is told on standard error, and the next one is read.
+    """
+    given = list(paths)
+    for path in given:
+        if not os.path.lexists(path):
+            raise InputError(
+                "there is no such file or folder.", where=str(path), next_step="Name a mail."
+            )
+    for path in given:
+        for file in _files(path):
+            try:
+                yield from _mails(file)
+            except OSError as error:
+                sys.stderr.write(f"mailbot: {file}: {(error.strerror or str(error)).lower()}\n")
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        for name in sorted(files):
+            file = Path(folder, name)
+            if file.is_file():  # no socket, no pipe that nobody writes to
+                yield file
+
+
+def _mails(path: Path) -> Iterator[tuple[Place, bytes]]:
+    with path.open("rb") as file:
+        start = file.readline(_MOST_BYTES)
+        if not _MBOX_LINE.match(start):
+            yield {"file": str(path)}, start + file.read(_MOST_BYTES - len(start))
+            return
+        for number, raw in enumerate(_of_mbox(file), start=1):
+            yield {"file": str(path), "message": number}, raw
+
+
+def _of_mbox(file: BinaryIO) -> Iterator[bytes]:
+    """The mails of an mbox whose first line was read."""
+    kept: list[bytes] = []
+    size = 0
+    is_after_blank = False
+    while line := file.readline(_MOST_BYTES):
+        if is_after_blank and _MBOX_LINE.match(line):
+            yield b"".join(kept)
+            kept, size = [], 0
+        elif size + len(line) <= _MOST_BYTES:
+            kept.append(line)
+            size += len(line)
+        is_after_blank = not line.strip()
+    yield b"".join(kept)

@@ -1,0 +1,127 @@
+"""The shop hands over: each message is stored before it is answered."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mailbot.core.consent import Kind
+from mailbot.core.errors import StoreUnavailable
+from mailbot.store import consent, deliveries, outbox
+from mailbot.store.engine import Database
+from tests.cli.conftest import Shell
+from tests.people import event, person
+
+ANN = "ann@example.org"
+
+
+def line(key: str, to: str = ANN, **changes: object) -> str:
+    message: dict[str, object] = {
+        "type": "shipped", "to": to, "idempotency_key": key, "fields": {"order_number": "7"},
+    }  # fmt: skip
+    return json.dumps({**message, **changes}) + "\n"
+
+
+def queued(database: Database) -> int:
+    with database.read() as conn:
+        return sum(outbox.count_by_state(conn).values())
+
+
+def test_each_line_is_answered(mailbot: Shell, database: Database) -> None:
+    ended = mailbot("order-status", "send", given=line("a") + "\n" + line("b"))
+    assert (ended.code, ended.out) == (0, "queued  a\nqueued  b\n")
+    assert queued(database) == 2
+
+
+def test_the_same_key_is_never_queued_twice(mailbot: Shell, database: Database) -> None:
+    mailbot("order-status", "send", given=line("a"))
+    ended = mailbot("order-status", "send", "--json", given=line("a") + line("b"))
+    assert [json.loads(one) for one in ended.out.splitlines()] == [
+        {"idempotency_key": "a", "status": "known"}, {"idempotency_key": "b", "status": "queued"},
+    ]  # fmt: skip
+    assert queued(database) == 2
+
+
+def test_one_message_by_options(mailbot: Shell, database: Database) -> None:
+    ended = mailbot(
+        "order-status", "send", "--type", "shipped", "--to", ANN, "--key", "a",
+        "--field", "order_number=7", "--field", "note=a=b",
+    )  # fmt: skip
+    assert ended.code == 0
+    with database.read() as conn:
+        [message] = deliveries.messages_to(conn, person(ANN))
+    assert (message.type, message.state) == ("shipped", "queued")
+
+
+def test_it_is_for_those_who_opted_out_as_well(mailbot: Shell, database: Database) -> None:
+    with database.write() as conn:
+        consent.record(conn, event(Kind.OPT_OUT, ANN))
+    assert mailbot("order-status", "send", given=line("a")).code == 0
+
+
+FAULTS = {
+    "no json": (b"{", "this is no JSON"),
+    "nested": (b"[" * 100_000, "this is no JSON"),
+    "a list": (b"[1]", "no JSON object"),
+    "an unknown type": (line("x", type="offer").encode(), "is no order-status type"),
+    "no address": (line("x", to="ann").encode(), "is no address"),
+    "no key": (line("").encode(), "idempotency_key"),
+    "an unknown word": (line("x", colour="red").encode(), "colour"),
+    "a missing field": (line("x", fields={}).encode(), "order_number"),
+    "half an emoji": (line("x\ud83d").encode(), "half of a character"),
+    "latin-1": (
+        line("x", to="zo\u00eb@example.org").encode().replace(b"\\u00eb", b"\xeb"),
+        "UTF-8",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bad_line_is_told_and_the_others_are_taken(
+    mailbot: Shell, database: Database, fault: str
+) -> None:
+    raw, words = FAULTS[fault]
+    given = line("a").encode() + raw.rstrip(b"\n") + b"\n" + line("b").encode()
+    ended = mailbot("order-status", "send", given=given)
+    assert (ended.code, ended.out) == (65, "queued  a\nqueued  b\n")
+    assert "line 2" in ended.err
+    assert words in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert queued(database) == 2
+
+
+@pytest.mark.parametrize(
+    "options", [["--type", "shipped"], ["--to", ANN, "--key", "a"],
+                ["--type", "shipped", "--to", ANN, "--key", "a", "--field", "order_number"]],
+)  # fmt: skip
+def test_half_a_message_by_options_is_told(mailbot: Shell, options: list[str]) -> None:
+    assert mailbot("order-status", "send", *options).code == 65
+
+
+def test_where_the_database_fails_it_is_said_what_is_stored(
+    mailbot: Shell, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fills up half-way: nothing answered is lost, and all can be handed over again."""
+    store = outbox.enqueue_order_status
+
+    def full_at_b(*given: object, **named: object) -> bool:
+        if named["idempotency_key"] == "b":
+            raise StoreUnavailable("the disk is full; nothing was written.")
+        return store(*given, **named)  # type: ignore[arg-type]  # handed through
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "enqueue_order_status", full_at_b)
+        ended = mailbot("order-status", "send", given=line("a") + line("b") + line("c"))
+    assert (ended.code, ended.out) == (74, "queued  a\n")
+    assert "line 2" in ended.err
+    assert "the disk is full" in ended.err
+    assert "nothing is sent twice" in ended.err
+    again = mailbot("order-status", "send", given=line("a") + line("b") + line("c"))
+    assert again.out == "known  a\nqueued  b\nqueued  c\n"
+
+
+def test_the_types_are_listed_with_what_they_need(mailbot: Shell) -> None:
+    listed = {one["type"]: one for one in mailbot("order-status", "types", "--json").json}
+    assert listed["shipped"]["needs"] == ["order_number"]
+    assert "delivered" in mailbot("order-status", "types").out

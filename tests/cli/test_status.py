@@ -1,0 +1,157 @@
+"""How it is, on one screen, and what needs a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from mailbot.core.consent import Kind
+from mailbot.core.outbox_states import State
+from mailbot.store import consent, mailboxes, reviews, switches
+from mailbot.store.columns import DatabaseTime
+from mailbot.store.engine import Database
+from mailbot.store.reviews import Place
+from mailbot.store.tables import mailbox_leases, outbox
+from tests.cli.conftest import Shell
+from tests.people import event, person
+from tests.store.filling import begin, campaign_under_way, claim, end, queue_order_status
+
+ACCOUNT = "help at 127.0.0.1"
+
+
+@pytest.fixture
+def heard(database: Database) -> Database:
+    """A daemon has just looked at help@."""
+    with database.write() as conn:
+        mailboxes.acquire_lease(conn, ACCOUNT, claimed_by="mail-1:7:ab", lease_seconds=60)
+        mailboxes.heard(conn, ACCOUNT)
+    return database
+
+
+def test_where_all_is_well_nothing_needs_a_person(mailbot: Shell, heard: Database) -> None:
+    ended = mailbot("status")
+    assert ended.code == 0
+    assert "Nothing needs a person." in ended.out
+    assert "mail-1" in ended.out
+
+
+def test_everything_is_counted(mailbot: Shell, heard: Database) -> None:
+    campaign_under_way(heard, "ann@example.org", "bob@example.org")
+    queue_order_status(heard)
+    with heard.write() as conn:
+        consent.record(conn, event(Kind.OPT_OUT))
+    found = mailbot("status", "--json").json
+    assert found["listed"] == {"opt_out": 1}
+    assert found["outbox"]["campaign"]["waiting"] == 2
+    assert found["outbox"]["order_status"]["waiting"] == 1
+    assert [one["name"] for one in found["campaigns"]] == ["spring"]
+    assert found["needs_a_person"] == []
+    shown = mailbot("status").out
+    assert "1 entry: 1 opt_out" in shown
+    assert "spring" in shown
+
+
+def go_blind(database: Database) -> None:
+    with database.write() as conn:
+        mailboxes.blind(conn, ACCOUNT, "wrong password")
+
+
+def fall_silent(database: Database) -> None:
+    with database.write() as conn:
+        conn.execute(update(mailbox_leases).values(heard_at=DatabaseTime(-3600)))
+
+
+def leave_uncertain(database: Database) -> None:
+    campaign_under_way(database, "ann@example.org")
+    [row] = claim(database)
+    attempt = begin(database, row)
+    assert attempt is not None
+    assert end(database, row, attempt, State.UNCERTAIN)
+
+
+def let_mail_wait(database: Database) -> None:
+    queue_order_status(database)
+    with database.write() as conn:
+        conn.execute(update(outbox).values(not_before=DatabaseTime(-7200)))
+
+
+def open_review(database: Database) -> None:
+    with database.write() as conn:
+        reviews.open_item(
+            conn, key="k", person=person("eve@example.org"), place=Place("help", "INBOX", 1, 17),
+            rule="own-address", because="forwarded by a colleague",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        (go_blind, f"{ACCOUNT} cannot be read since"),
+        (fall_silent, "was last heard 1 h ago: is mailbot running?"),
+        (leave_uncertain, "1 campaign message may or may not have arrived"),
+        (let_mail_wait, "mail that is due waits for 2 h"),
+        (open_review, "1 mail in review"),
+    ],
+)
+def test_what_needs_a_person_is_named_and_is_the_exit_code(
+    mailbot: Shell, heard: Database, trouble: Callable[[Database], None], words: str
+) -> None:
+    trouble(heard)
+    ended = mailbot("status")
+    assert ended.code == 1
+    assert words in ended.out.partition("This needs a person:")[2]
+    assert mailbot("status", "--json").code == 1
+
+
+def test_a_mailbox_that_was_never_read_is_named(mailbot: Shell) -> None:
+    ended = mailbot("status")
+    assert ended.code == 1
+    assert f"{ACCOUNT} was never read" in ended.out
+
+
+def test_another_persons_key_is_named(mailbot: Shell, heard: Database) -> None:
+    mailbot("suppress", "add", "ann@example.org")
+    mailbot.write("person-key", bytes(32).hex())
+    ended = mailbot("status")
+    assert ended.code == 1
+    assert "the person key is not the one" in ended.out
+
+
+def test_a_review_shows_when_it_becomes_an_opt_out(mailbot: Shell, heard: Database) -> None:
+    open_review(heard)
+    with heard.read() as conn:
+        [item] = reviews.waiting(conn)
+    assert item.due_at - item.opened_at == timedelta(hours=24)
+    shown = mailbot("status").out
+    assert f"{item.due_at:%Y-%m-%d %H:%M}" in shown
+    assert "forwarded by a colleague" in shown
+
+
+def test_marketing_stops_at_once_and_starts_again(mailbot: Shell, heard: Database) -> None:
+    def is_stopped() -> bool:
+        with heard.read() as conn:
+            return switches.get(conn, switches.MARKETING_STOPPED).is_on
+
+    assert mailbot("stop-marketing", "--because", "wrong price").code == 0
+    assert is_stopped()
+    ended = mailbot("status")
+    assert "Marketing is stopped" in ended.out
+    assert "wrong price" in ended.out
+    assert ended.code == 1, "it stays stopped until a person starts it"
+    assert mailbot("stop-marketing", "--resume").out == "Marketing goes on.\n"
+    assert not is_stopped()
+    mailbot("stop-marketing")
+    assert mailbot("start-marketing", "--json").json["was"] is True
+    assert not is_stopped()
+
+
+def test_the_database_is_made_and_upgraded_by_hand(bare: Shell) -> None:
+    first = bare("db", "upgrade")
+    assert first.code == 0
+    assert "is ready" in first.out
+    version = bare("db", "upgrade", "--json").json["schema_version"]
+    assert version in first.out
+    assert bare("status").code == 1, "it can be read; nobody has read help@ yet"

@@ -1,0 +1,176 @@
+"""What `mailbot check` finds, at servers that are there, that refuse, and that are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mailbot.doctor import Finding, Level, examine
+from mailbot.store import schema
+from tests.cli.conftest import CONFIG
+from tests.servers import dovecot
+from tests.servers import relay as relays
+from tests.servers.certificates import Authority
+
+LOGIN = ("mailbot", "relay-s3cret")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[dovecot.Dovecot]:
+    if not dovecot.is_installed():
+        pytest.skip("Debian's dovecot-imapd and openssl are not installed")
+    with dovecot.Dovecot() as running:
+        yield running
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def config(
+    tmp_path: Path, server: dovecot.Dovecot, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A right configuration: Dovecot by TLS, a relay by STARTTLS and login, all on this machine."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with relays.running(tls=authority.server("DNS:localhost"), login=LOGIN) as relay:
+        text = CONFIG.replace(
+            'port = 1\nsecurity = "none"\nusername',
+            f'port = {server.tls_port}\nca_file = "{server.ca_file}"\nusername',
+        ).replace(
+            'host = "127.0.0.1"\nport = 1\nsecurity = "none"\ntimeout_seconds = 2\n[campaigns]',
+            f'host = "localhost"\nport = {relay.port}\nca_file = "{authority.ca_file}"\n'
+            f'username = "{LOGIN[0]}"\npassword_file = "relay-password"\ntimeout_seconds = 2\n'
+            "[campaigns]",
+        )
+        path = tmp_path / "mailbot.toml"
+        path.write_text(text)
+        for name, secret in (
+            ("person-key", bytes(range(32)).hex()),
+            ("token-key-1", bytes(range(1, 33)).hex()),
+            ("imap-password", dovecot.PASSWORD),
+            ("relay-password", LOGIN[1]),
+        ):
+            (tmp_path / name).write_text(secret)
+            (tmp_path / name).chmod(0o600)
+        schema.upgrade(f"sqlite:///{tmp_path}/mailbot.db")
+        yield path
+        assert relay.taken == [], "not one mail was sent"
+
+
+def failures(config: Path) -> list[Finding]:
+    return [finding for finding in examine(config) if finding.level is Level.FAIL]
+
+
+def change(config: Path, old: str, new: str) -> None:
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new))
+
+
+def test_where_all_is_right_nothing_fails(config: Path) -> None:
+    found = list(examine(config))
+    assert [finding for finding in found if finding.level is Level.FAIL] == []
+    told = "\n".join(f"{finding.subject}: {finding.what}" for finding in found)
+    for words in (
+        "every password and key can be read",
+        "has the right schema",
+        "127.0.0.1 lets help in",
+        "the folder INBOX can be read (0 mails)",
+        "folders that are not watched: Junk",
+        "it lets mailbot in, over TLS",
+    ):
+        assert words in told
+
+
+def test_certificates_that_end_soon_are_warned_of(config: Path) -> None:
+    """The tests' certificates are good for two days."""
+    warnings = [finding for finding in examine(config) if finding.level is Level.WARN]
+    assert [finding.subject.split()[0] for finding in warnings] == ["mailbox", "relay"]
+    assert all("1 more days" in finding.what for finding in warnings)
+    assert all(finding.next_step for finding in warnings)
+
+
+def test_wrong_passwords_are_told_and_what_to_look_at(config: Path) -> None:
+    for name in ("imap-password", "relay-password"):
+        (config.parent / name).write_text("wrong")
+    mailbox, relay = failures(config)
+    assert "refused the user name or the password" in mailbox.what
+    assert "password_file" in mailbox.next_step
+    assert "refused the login of mailbot" in relay.what
+    assert "relay.password_file" in relay.next_step
+
+
+def test_servers_that_are_not_there_are_told(config: Path) -> None:
+    change(config, 'host = "localhost"', 'host = "nowhere.invalid"')
+    text = config.read_text()
+    start = text.index("port = ", text.index("[[mailbox]]"))
+    end = text.index("\n", start)
+    config.write_text(f"{text[:start]}port = {dovecot.free_port()}{text[end:]}")
+    mailbox, relay = failures(config)
+    assert "connection refused" in mailbox.what
+    assert "no host of that name" in relay.what
+
+
+def test_a_folder_that_is_not_there_is_told_with_those_that_are(config: Path) -> None:
+    change(config, 'username = "help"', 'username = "help"\nfolders = ["INBOX", "Spam"]')
+    [missing] = failures(config)
+    assert "'Spam'" in missing.what
+    assert "there are: INBOX, Junk" in missing.next_step.replace("Junk, INBOX", "INBOX, Junk")
+
+
+def test_a_certificate_of_nobody_is_told(config: Path, server: dovecot.Dovecot) -> None:
+    change(config, f'ca_file = "{server.ca_file}"\n', "")
+    [mailbox] = failures(config)
+    assert "certificate is not trusted" in mailbox.what
+
+
+def test_faults_of_the_settings_are_told_each_by_itself(config: Path) -> None:
+    change(config, 'from_name = "Lindenhof Tea"', "")
+    change(config, 'name = "Lindenhof Tea"\n', "")
+    found = list(examine(config))
+    assert [finding.level for finding in found] == [Level.FAIL, Level.FAIL]
+    assert all(finding.what and finding.next_step for finding in found)
+
+
+def test_a_missing_secret_fails_once_and_the_rest_is_looked_at(config: Path) -> None:
+    (config.parent / "imap-password").unlink()
+    [missing] = failures(config)
+    assert "imap-password does not exist" in missing.what
+    assert any("over TLS" in finding.what for finding in examine(config))
+
+
+def test_a_database_that_is_not_there_is_not_made(config: Path) -> None:
+    (config.parent / "mailbot.db").unlink()
+    [missing] = failures(config)
+    assert missing.next_step == "Run: mailbot db upgrade"
+    assert not (config.parent / "mailbot.db").exists()
+
+
+def test_a_damaged_database_and_the_wrong_key_are_told(config: Path) -> None:
+    url = f"sqlite:///{config.parent}/mailbot.db"
+    from mailbot.store import keys
+    from mailbot.store.engine import Database
+    from tests.people import PERSON_KEY
+
+    database = Database.open(url)
+    with database.write() as conn:
+        keys.adopt(conn, PERSON_KEY)
+    database.close()
+    (config.parent / "person-key").write_text(bytes(32).hex())
+    assert [finding.subject for finding in failures(config)] == ["person key"]
+    (config.parent / "mailbot.db").write_bytes(b"x" * 5000)
+    assert [finding.subject for finding in failures(config)] == ["database"]
+
+
+def test_a_template_of_the_shop_that_reads_as_an_offer_is_told(config: Path) -> None:
+    folder = config.parent / "templates"
+    folder.mkdir()
+    (folder / "shipped.txt").write_text("Subject: Shipped, and 20% off\n\nYour order.\n")
+    change(config, 'from_name = "Lindenhof Orders"',
+           'from_name = "Lindenhof Orders"\ntemplates_dir = "templates"')  # fmt: skip
+    [fault] = failures(config)
+    assert "reads as an offer" in fault.what
