@@ -16,7 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
@@ -193,7 +193,8 @@ class Relay:
             self._server.close()
             for session in self._served:
                 if isinstance(session.transport, asyncio.WriteTransport):
-                    session.transport.abort()
+                    with suppress(AttributeError):  # a TLS session that is over, on Python 3.11.2
+                        session.transport.abort()
             for task in asyncio.all_tasks(self._loop):
                 task.cancel()
             self._loop.run_until_complete(asyncio.sleep(0.05))
