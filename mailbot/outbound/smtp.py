@@ -136,7 +136,7 @@ class RelayConnection:
         # The library lets go of its transport, and closes it gently, whenever it sees trouble.
         transport, self._transport = self._transport, None
         if transport is not None:
-            # On Python 3.11.2 the transport of a TLS line that was lost is left without its protocol.
+            # On Python 3.11.2 the transport of a TLS line that was lost has no protocol left.
             with contextlib.suppress(AttributeError):
                 transport.abort()
         if client is not None:
