@@ -197,7 +197,12 @@ class Relay:
                         session.transport.abort()
             for task in asyncio.all_tasks(self._loop):
                 task.cancel()
-            self._loop.run_until_complete(asyncio.sleep(0.05))
+            for _ in range(100):
+                self._loop.run_until_complete(asyncio.sleep(0.02))
+                # A TLS handshake that a client broke off ends when its end is read.
+                open_sockets = self._loop._selector.get_map()  # type: ignore[attr-defined]
+                if len(open_sockets) == 1:  # the loop's own
+                    break
             self._loop.close()
 
 
