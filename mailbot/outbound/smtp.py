@@ -63,7 +63,7 @@ class RelayConnection:
                 await self._open()
         except (*_TROUBLE, UnicodeError) as error:
             self.abort()
-            # asyncio closes a TLS line that failed over some turns; a loop that ends first leaks it.
+            # A TLS line that failed is closed over some turns; a loop that ends first leaks it.
             await asyncio.sleep(0.05)
             raise self._explain(error) from error
         except RelayLost as lost:
