@@ -189,18 +189,23 @@ class Mailbox:
             answers = self._fetch_each(batch, _HEADER_ITEMS)
             for uid in batch:
                 answer = answers.get(uid)
+                if answer is None:
+                    continue
                 if isinstance(answer, str):
                     yield FetchedMessage(uid, 0, None, frozenset(), b"", fault=answer)
-                elif (
-                    answer is not None and (header := literal(answer, b"BODY[HEADER]")) is not None
-                ):
-                    yield FetchedMessage(
-                        uid=uid,
-                        size=number(answer.get(b"RFC822.SIZE"), default=len(header)),
-                        received_at=utc(answer.get(b"INTERNALDATE")),
-                        flags=flag_names(answer.get(b"FLAGS")),
-                        header=header,
-                    )
+                    continue
+                header = literal(answer, b"BODY[HEADER]")
+                if header is None:  # an opt-out may stand in it: not to be passed over
+                    what = "it answers with no header"
+                    yield FetchedMessage(uid, 0, None, frozenset(), b"", fault=what)
+                    continue
+                yield FetchedMessage(
+                    uid=uid,
+                    size=number(answer.get(b"RFC822.SIZE"), default=len(header)),
+                    received_at=utc(answer.get(b"INTERNALDATE")),
+                    flags=flag_names(answer.get(b"FLAGS")),
+                    header=header,
+                )
 
     def whole(self, uid: int, limit: int) -> bytes:
         """The first `limit` bytes of the mail, header included; b"" where it is gone by now."""

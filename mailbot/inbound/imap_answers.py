@@ -44,10 +44,13 @@ class FetchedMessage:
 
 
 def literal(answer: dict[bytes, Any], name: bytes) -> bytes | None:
-    """The literal of BODY[…]: servers name it with or without the "<0>" of the partial fetch."""
+    """The literal of BODY[…]: servers name it with or without the "<0>" of the partial fetch.
+
+    None where the answer has none, or NIL.
+    """
     for key, value in answer.items():
-        if key.startswith(name):
-            return value if isinstance(value, bytes) else str(value or "").encode()
+        if key.startswith(name) and value is not None:
+            return value if isinstance(value, bytes) else str(value).encode()
     return None
 
 

@@ -306,6 +306,17 @@ def test_a_mail_that_the_server_cannot_read_is_quarantined(desk: Desk) -> None:
         assert mailboxes.watermark(conn, ACCOUNT, "INBOX", 9).last_uid == 1
 
 
+def test_a_mail_whose_header_is_not_given_is_quarantined_and_not_passed_over(desk: Desk) -> None:
+    """An opt-out may stand in it: a person looks."""
+    without = {"FETCH": b"* 1 FETCH (UID 1 FLAGS () BODY[HEADER]<0> NIL)\r\n%s OK done\r\n"}
+    with ScriptedImap(without) as server:
+        broken = desk.settings.model_copy(update={"port": server.port})
+        with Mailbox(broken, PASSWORD) as mailbox:
+            desk.intake.hear(mailbox, "INBOX")
+    (item,) = desk.waiting_reviews()
+    assert "no header" in item.because
+
+
 def test_bytes_that_are_no_mail_stop_nothing(desk: Desk) -> None:
     """8-bit garbage, NUL, bare CR, no header at all, a megabyte of subject."""
     for broken in (
