@@ -133,7 +133,7 @@ def _show_events(story: Sequence[StoryEvent]) -> None:
         )
         evidence = {"address": event.address or "(erased)", **event.evidence}
         for name, value in evidence.items():
-            screen.print(Padding(Text(printable(f"{name}: {value}"), "dim"), (0, 0, 0, 4)))
+            screen.print(Padding.indent(Text(printable(f"{name}: {value}"), "dim"), 4))
 
 
 def _show_messages(messages: Sequence[MessageStory]) -> None:

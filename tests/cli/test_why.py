@@ -74,3 +74,10 @@ def test_of_a_stranger_nothing_is_known(mailbot: Shell) -> None:
     ended = mailbot("why", "stranger@example.org")
     assert ended.code == 1
     assert "No event names this person." in ended.out
+
+
+def test_lines_in_a_pipe_are_not_filled_with_blanks(mailbot: Shell) -> None:
+    mailbot("suppress", "add", "ann@example.org", "--note", "by phone")
+    told = mailbot("why", "ann@example.org").out
+    assert "    note: by phone" in told
+    assert max(len(line) for line in told.splitlines()) < 200
