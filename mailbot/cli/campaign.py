@@ -29,8 +29,9 @@ _Because = Annotated[
 def campaign() -> None:
     """Marketing mail: one letter, many people, one time.
 
-    create, then schedule. Who is on the do-not-send list is left out, and the
-    list is read again immediately before each single message.
+    create, then schedule. What is scheduled or being sent can be paused, then
+    resumed; what is not over can be cancelled. Who is on the do-not-send list is
+    left out, and the list is read again immediately before each single message.
     """
 
 
@@ -39,17 +40,26 @@ def create(
     name: _Name,
     audience: Annotated[
         Path,
-        typer.Option("--audience", metavar="FILE.csv", help="The people: any columns, UTF-8."),
+        typer.Option(
+            "--audience",
+            metavar="FILE.csv",
+            readable=False,  # of each file here: reading it says more than typer would
+            help="The people: any columns, UTF-8.",
+        ),
     ],
     text: Annotated[
-        Path, typer.Option("--text", "--template", metavar="FILE", help="The letter as text.")
+        Path,
+        typer.Option(
+            "--text", "--template", metavar="FILE", readable=False, help="The letter as text."
+        ),
     ],
     subject: Annotated[
         str | None,
         typer.Option(help="Else the text begins with a line “Subject: …” and a blank one."),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="The same letter as HTML.")
+        Path | None,
+        typer.Option("--html", metavar="FILE", readable=False, help="The same letter as HTML."),
     ] = None,
     email_column: Annotated[
         str | None,
@@ -178,7 +188,7 @@ def cancel(
 
 @app.command("status")
 def show(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One; else all.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One; else all.")] = None,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
@@ -201,8 +211,13 @@ def show(
 def _move(config: Path, as_json: bool, told: str, change: Callable[[Connection], Campaign]) -> None:
     from mailbot.cli.campaign_report import in_numbers, show_moved
     from mailbot.cli.opening import opened
+    from mailbot.core.errors import RefusedError
 
     with opened(config) as installation, installation.database.write() as conn:
-        moved = change(conn)
+        try:
+            moved = change(conn)
+        except RefusedError as error:
+            next_step = error.next_step or "mailbot campaign --help says what can follow what."
+            raise RefusedError(error.what, where=error.where, next_step=next_step) from error
         numbers = in_numbers(conn, moved)
     show_moved(numbers, told, as_json=as_json)

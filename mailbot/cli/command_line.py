@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -114,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _told(arguments: Sequence[str] | None) -> int:
     command = typer.main.get_command(app)
-    _say_no_type_of_flags(command)
+    _tidy_help(command)
     try:
         result = command.main(arguments, prog_name="mailbot", standalone_mode=False)
     except MailbotError as error:
@@ -135,20 +136,28 @@ def _told(arguments: Sequence[str] | None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _say_no_type_of_flags(command: object) -> None:
-    """`--json`, not `--json <bool>`: nobody is to write `--json true`."""
-    for param in getattr(command, "params", ()):
+def _tidy_help(command: Any, parent: object = None) -> None:
+    """`--json`, not `--json <bool>`, lest anybody write `--json true`; examples stay indented.
+
+    typer takes the indent away where the examples come first: an empty markup in front keeps it.
+    """
+    context = command.context_class(command, parent=parent, **command.context_settings)
+    for param in command.get_params(context):
         if getattr(param, "is_flag", False) and param.metavar is None:
             param.metavar = ""
+    command.help = re.sub(
+        r"(\[bold\]Examples?\[/bold\]\n)(?= )", r"\1[bold][/bold]", command.help or ""
+    )
     for inner in getattr(command, "commands", {}).values():
-        _say_no_type_of_flags(inner)
+        _tidy_help(inner, context)
 
 
 def _in_words(error: MailbotError) -> str:
     """What is wrong and where on the first line, what to do next below it."""
     if not error.next_step:
         return str(error)
-    return f"{str(error).removesuffix(error.next_step).rstrip()}\n  {error.next_step}"
+    what = str(error).removesuffix(error.next_step).rstrip()
+    return f"{what if what.endswith(('.', '?', ')', ':')) else what + '.'}\n  {error.next_step}"
 
 
 def _tell_wrong_usage(error: typer.TyperException) -> int:
@@ -157,8 +166,9 @@ def _tell_wrong_usage(error: typer.TyperException) -> int:
         typer.echo(error.format_message())
         return _USAGE
     path = context.command_path if context is not None else "mailbot"
-    message = error.format_message().rstrip(".")
-    return _tell(f"{message}.\n  Look at `{path} --help`.", _USAGE)
+    message = error.format_message().rstrip(".").replace("Value error, ", "")
+    end = "" if message.endswith("?") else "."
+    return _tell(f"{message}{end}\n  Look at `{path} --help`.", _USAGE)
 
 
 def _tell_os_error(error: OSError) -> int:

@@ -41,7 +41,7 @@ def one(
     ]  # fmt: skip
     if missing:
         raise InputError(
-            f"{' and '.join(missing)} is missing.",
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
             next_step="One message takes --type, --to and --key; many come on standard input.",
         )
     yield (
@@ -130,4 +130,6 @@ def _tell_fault(where: str, error: InputError, *, as_json: bool) -> None:
         print_json_line({
             "status": "refused", "where": place, "what": error.what, "next_step": error.next_step,
         })  # fmt: skip
-    sys.stderr.write(printable(f"mailbot: {place}: {error.what} {error.next_step}").rstrip() + "\n")
+    at = f"{place}: " if place else ""
+    what = error.what if error.what.endswith((".", "?")) else f"{error.what}."
+    sys.stderr.write(printable(f"mailbot: {at}{what} {error.next_step}").rstrip() + "\n")

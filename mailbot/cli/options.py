@@ -28,6 +28,7 @@ Config = Annotated[
         metavar="FILE",
         envvar="MAILBOT_CONFIG",
         callback=_nearest,
+        readable=False,  # reading it says more than typer would
         show_default=False,
         show_envvar=False,
         help="The settings ($MAILBOT_CONFIG, else /etc/mailbot/mailbot.toml).",

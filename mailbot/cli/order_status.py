@@ -24,7 +24,8 @@ def order_status() -> None:
 @app.command()
 def send(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="JSON lines; else standard input.")
+        Path | None,
+        typer.Argument(metavar="FILE", readable=False, help="JSON lines; else standard input."),
     ] = None,
     type_: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="Like shipped or delivered.")

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 def recognise(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH…", help="Mails, folders of mails, mbox files.")
+        list[Path],
+        typer.Argument(
+            metavar="PATH…", readable=False, help="Mails, folders of mails, mbox files."
+        ),
     ],
     format: Annotated[
         Literal["table", "jsonl"], typer.Option("--format", help="jsonl: one object a mail.")

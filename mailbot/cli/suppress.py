@@ -21,7 +21,10 @@ _ListedFor = Literal["opt_out", "complaint", "imported", "held", "undeliverable"
 
 @app.callback()
 def suppress() -> None:
-    """The do-not-send list: who gets no offers, and why. Order status still reaches them."""
+    """The do-not-send list: who gets no offers, and why.
+
+    Order status still reaches them, unless the address is undeliverable.
+    """
 
 
 @app.command()

@@ -198,6 +198,14 @@ def test_what_cannot_be_done_any_more_is_refused(mailbot: Shell, database: Datab
         assert "is cancelled" in ended.err
 
 
+def test_a_draft_cannot_be_paused_and_it_is_said_where_to_look(mailbot: Shell) -> None:
+    create(mailbot)
+    ended = mailbot("campaign", "pause", "spring")
+    assert ended.code == 1
+    assert "mailbot campaign --help" in ended.err
+    assert "can be paused" in mailbot("campaign", "--help").out
+
+
 def test_a_campaign_that_is_not_there_is_told(mailbot: Shell) -> None:
     for command in (["pause"], ["status"], ["schedule", "--now"]):
         ended = mailbot("campaign", command[0], "nothing", *command[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +40,9 @@ def test_each_command_explains_itself_with_an_example(mailbot: Shell, command: s
     ended = mailbot(*command.split(), "--help")
     assert ended.code == 0
     assert f"mailbot {command}" in ended.out.partition("Example")[2]
-    assert "<bool>  Print JSON" not in ended.out
+    assert "<bool>" not in ended.out
+    assert "-h " in ended.out
+    assert f"\n   mailbot {command}" in ended.out, "the example is indented"
 
 
 def test_help_is_there_before_anybody_gets_impatient() -> None:
@@ -58,6 +62,39 @@ def test_an_unknown_command_or_option_is_wrong_usage(mailbot: Shell) -> None:
     for arguments in (["bogus"], ["status", "--bogus"], ["why"], ["campaign"]):
         assert mailbot(*arguments).code == 64, arguments
     assert "mailbot status --help" in mailbot("status", "--bogus").err
+
+
+def test_what_was_meant_is_guessed_in_whole_sentences(mailbot: Shell) -> None:
+    assert "Did you mean 'status'?\n" in mailbot("statsu").err
+    refused = mailbot("suppress", "add", "ann@example.org", "--because", "banana").err
+    assert "'--because': 'banana' is not one of" in refused
+    unknown = mailbot("campaign", "status", "nope").err
+    assert "no campaign is named “nope”.\n" in unknown
+
+
+def test_a_file_that_this_user_may_not_read_is_told_with_what_to_do(
+    mailbot: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter, people = mailbot.write("l.txt", "Tea"), mailbot.write("p.csv", "email\na@b.org\n")
+    create = ("campaign", "create", "x", "--subject", "S", "--text", letter, "--audience", people)
+    really, is_allowed = Path.open, os.access
+    for spared, arguments, code in ((mailbot.config, ("status",), 78), (Path(people), create, 65)):
+
+        def barred(path: Path, *rest: Any, spared: Path = spared, **named: Any) -> Any:
+            if path == spared:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return really(path, *rest, **named)
+
+        def asked(path: Any, *rest: Any, spared: Path = spared, **named: Any) -> bool:
+            return Path(path) != spared and is_allowed(path, *rest, **named)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", barred)
+            patch.setattr(os, "access", asked)
+            ended = mailbot(*arguments)
+        assert ended.code == code, ended.err
+        assert "permission denied" in ended.err.lower()
+        assert "read it" in ended.err
 
 
 def test_the_version_is_told(mailbot: Shell) -> None:

@@ -99,6 +99,12 @@ def test_half_a_message_by_options_is_told(mailbot: Shell, options: list[str]) -
     assert mailbot("order-status", "send", *options).code == 65
 
 
+def test_a_fault_of_the_options_reads_as_sentences(mailbot: Shell) -> None:
+    ended = mailbot("order-status", "send", "--type", "shiped", "--to", ANN, "--key", "a")
+    assert ended.err.startswith("mailbot: “shiped” is no order-status type. The types are: ")
+    assert "--to and --key are missing." in mailbot("order-status", "send", "--type", "paid").err
+
+
 def test_where_the_database_fails_it_is_said_what_is_stored(
     mailbot: Shell, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
