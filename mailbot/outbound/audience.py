@@ -277,11 +277,18 @@ def _text_lines(path: Path) -> Iterator[str]:
                 yield _decoded(raw, f"{path}, line {number}", is_first=number == 1)
     except OSError as error:
         raise AudienceError(
-            f"the file cannot be read ({error.strerror}).", where=str(path)
+            f"the file cannot be read ({(error.strerror or str(error)).lower()}).",
+            where=str(path),
+            next_step="Let the user you are read it.",
         ) from error
 
 
 def _decoded(raw: bytes, where: str, *, is_first: bool) -> str:
+    if is_first and raw.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        what = "this is a workbook (Excel, LibreOffice) or a ZIP file, not a CSV file."
+        raise AudienceError(
+            what, where=where, next_step='Open it and save the sheet as "CSV UTF-8".'
+        )
     if is_first and raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise AudienceError("the file is UTF-16, not UTF-8.", where=where, next_step=_AS_UTF_8)
     if len(raw) > _LONGEST_LINE:

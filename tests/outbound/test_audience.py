@@ -99,6 +99,8 @@ def test_one_person_in_two_spellings_is_a_duplicate(tmp_path: Path) -> None:
     [
         (b"email\nann@example.org\nzo\xeb@example.org\n", "line 3", "byte 0xeb is not UTF-8"),
         ("email\n".encode("utf-16"), "line 1", "UTF-16"),
+        (b"PK\x03\x04\x14\0", "line 1", "a workbook"),
+        (b"\xd0\xcf\x11\xe0\xa1", "line 1", "a workbook"),
         (b"", "line 1", "empty"),
         (b"\nemail\n", "line 1", "no heading"),
         (b"ann@example.org,Ann\n", "line 1", "an address instead of a heading"),
