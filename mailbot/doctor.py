@@ -92,7 +92,9 @@ def refuse_missing_database(url: str) -> None:
 
 def _faults(error: ConfigError) -> Iterator[Finding]:
     for fault in error.faults:
-        yield Finding(Level.FAIL, f"{error.where}, {fault.key}", fault.what, fault.write)
+        # The key "file" says that there are no settings at all to name one of.
+        subject = error.where if fault.key == "file" else f"{error.where}, {fault.key}"
+        yield Finding(Level.FAIL, subject, fault.what, fault.write)
 
 
 def _failure(subject: str, error: MailbotError) -> Finding:
@@ -226,7 +228,8 @@ def _expiry(subject: str, certificate: Mapping[str, object] | None) -> Iterator[
         return
     end = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
     left = end - datetime.now(UTC)
-    what = f"its certificate is good for {left.days} more days (until {end:%Y-%m-%d})."
+    days = f"{left.days} more day{'' if left.days == 1 else 's'}"
+    what = f"its certificate is good for {days} (until {end:%Y-%m-%d})."
     if left < EXPIRY_WARNING:
         yield Finding(Level.WARN, subject, what, "Have it renewed before then.")
     else:

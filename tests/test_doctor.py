@@ -90,8 +90,30 @@ def test_certificates_that_end_soon_are_warned_of(config: Path) -> None:
     """The tests' certificates are good for two days."""
     warnings = [finding for finding in examine(config) if finding.level is Level.WARN]
     assert [finding.subject.split()[0] for finding in warnings] == ["mailbox", "relay"]
-    assert all("1 more days" in finding.what for finding in warnings)
+    assert all("good for 1 more day (until" in finding.what for finding in warnings)
     assert all(finding.next_step for finding in warnings)
+
+
+@pytest.mark.parametrize(("days", "level"), [(9, Level.WARN), (20, Level.OK)])
+def test_a_certificate_is_warned_of_in_its_last_two_weeks(
+    config: Path, authority: Authority, days: int, level: Level
+) -> None:
+    context = authority.server("DNS:localhost", days=days)
+    with relays.running(tls=context, login=LOGIN) as relay:
+        start = config.read_text().index("port = ", config.read_text().index("[relay]"))
+        text = config.read_text()
+        config.write_text(f"{text[:start]}port = {relay.port}{text[text.index(chr(10), start) :]}")
+        found = [finding for finding in examine(config) if finding.subject.startswith("relay")]
+    expiry = [finding for finding in found if "certificate" in finding.what]
+    assert [finding.level for finding in expiry] == [level]
+    assert f"good for {days - 1} more days (until 2" in expiry[0].what
+    assert bool(expiry[0].next_step) is (level is Level.WARN)
+
+
+def test_no_settings_at_all_is_one_fault(tmp_path: Path) -> None:
+    [missing] = examine(tmp_path / "mailbot.toml")
+    assert (missing.level, missing.subject) == (Level.FAIL, f"{tmp_path}/mailbot.toml")
+    assert "Copy config/mailbot.toml there" in missing.next_step
 
 
 def test_wrong_passwords_are_told_and_what_to_look_at(config: Path) -> None:

@@ -6,7 +6,7 @@ import ssl
 import subprocess
 from pathlib import Path
 
-_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 class Authority:
@@ -16,18 +16,18 @@ class Authority:
         self._folder = folder
         self.ca_file = folder / "ca.pem"
         _openssl(
-            folder, "req", "-x509", *_KEY, "-subj", "/CN=Test authority",
+            folder, "req", "-x509", *_KEY, "-days", "30", "-subj", "/CN=Test authority",
             "-addext", "keyUsage=critical,keyCertSign",
             "-keyout", "ca-key.pem", "-out", "ca.pem",
         )  # fmt: skip
 
-    def server(self, *names: str) -> ssl.SSLContext:
+    def server(self, *names: str, days: int = 2) -> ssl.SSLContext:
         """A server's TLS with a certificate for `names`, each `DNS:host` or `IP:address`."""
-        stem = "-".join(names).replace(":", "-")
+        stem = "-".join([*names, str(days)]).replace(":", "-")
         certificate, key = self._folder / f"{stem}.pem", self._folder / f"{stem}-key.pem"
         if not certificate.exists():
             _openssl(
-                self._folder, "req", "-x509", *_KEY, "-subj", "/CN=relay",
+                self._folder, "req", "-x509", *_KEY, "-days", str(days), "-subj", "/CN=relay",
                 "-CA", "ca.pem", "-CAkey", "ca-key.pem",
                 "-addext", f"subjectAltName={','.join(names)}",
                 "-addext", "basicConstraints=critical,CA:FALSE",
