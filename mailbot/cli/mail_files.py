@@ -21,10 +21,10 @@ _MBOX_LINE: Final = re.compile(rb"From \S.*\d\d:\d\d")
 Place = dict[str, object]
 
 
-def every_mail(paths: Iterable[Path]) -> Iterator[tuple[Place, bytes]]:
+def every_mail(paths: Iterable[Path], unread: list[Path]) -> Iterator[tuple[Place, bytes]]:
     """Each mail, folders in the order of their names. Raises InputError where a path is missing.
 
-    A file that cannot be read is told on standard error, and the next one is read.
+    A file that cannot be read is told on standard error and added to `unread`; the next one is read.
     """
     given = list(paths)
     for path in given:
@@ -38,6 +38,7 @@ def every_mail(paths: Iterable[Path]) -> Iterator[tuple[Place, bytes]]:
                 yield from _mails(file)
             except OSError as error:
                 sys.stderr.write(f"mailbot: {file}: {(error.strerror or str(error)).lower()}\n")
+                unread.append(file)
 
 
 def _files(path: Path) -> Iterator[Path]:

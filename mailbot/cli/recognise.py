@@ -25,7 +25,7 @@ def recognise(
     """Say what mailbot would make of each mail: opt_out, bounce, auto_reply, review, unrelated …
 
     It needs no settings, knows nothing of your customers, and changes nothing.
-    Exit code 0 whatever the mails are.
+    Exit code 0 whatever the mails are, 65 where a file could not be read.
 
     [bold]Examples[/bold]
       mailbot recognise mail.eml
@@ -39,8 +39,10 @@ def recognise(
     from mailbot.data import load_vocabulary
 
     facts = Facts(vocabulary=load_vocabulary())
+    unread: list[Path] = []
     found = (
-        {**place, **describe(judge(read_message(raw), facts))} for place, raw in every_mail(paths)
+        {**place, **describe(judge(read_message(raw), facts))}
+        for place, raw in every_mail(paths, unread)
     )
     if format == "jsonl":
         from mailbot.cli.showing import print_json_line
@@ -49,6 +51,8 @@ def recognise(
             print_json_line(verdict)
     else:
         _show(found)
+    if unread:
+        raise typer.Exit(65)
 
 
 def _show(found: Iterator[dict[str, object]]) -> None:
@@ -68,6 +72,7 @@ def _show(found: Iterator[dict[str, object]]) -> None:
             str(verdict["rule"]),
             printable(about),
         )
-    console().print(shown)
+    if counts:
+        console().print(shown)
     total = ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
-    console().print(f"\n{total}" if total else "There is no mail.")
+    console().print(f"\n{total}" if counts else "There is no mail.")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.cli.conftest import Ended, Shell
 
@@ -82,3 +86,23 @@ def test_a_path_that_is_not_there_is_named(mailbot: Shell) -> None:
     ended = mailbot("recognise", "/nowhere/mail.eml")
     assert ended.code == 65
     assert "/nowhere/mail.eml: there is no such file" in ended.err
+
+
+def test_a_file_that_cannot_be_read_is_told_and_is_the_exit_code(
+    mailbot: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    barred = Path(mailbot.write("barred.eml", mail("tea")))
+    good = mailbot.write("good.eml", mail("tea"))
+    really = Path.open
+
+    def opened(path: Path, *rest: Any, **named: Any) -> Any:
+        if path == barred:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return really(path, *rest, **named)
+
+    monkeypatch.setattr(Path, "open", opened)
+    both = mailbot("recognise", str(barred), good)
+    assert (both.code, both.err) == (65, f"mailbot: {barred}: permission denied\n")
+    assert "good.eml" in both.out
+    alone = mailbot("recognise", str(barred))
+    assert (alone.code, alone.out) == (65, "There is no mail.\n")
