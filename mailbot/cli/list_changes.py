@@ -46,9 +46,9 @@ def put_on_list(installation: OpenedForPersons, written: str, because: str, note
     reason = Reason(because)
     kind = next(kind for kind, added in ADDS.items() if added is reason)
     with writing(installation) as conn:
-        sequence = _record(conn, installation, kind, address, note)
         if Reason.HELD in ENDS.get(kind, ()):
             _decide_reviews(conn, person, ReviewState.ACCEPTED)
+        sequence = _record(conn, installation, kind, address, note)
         reasons = suppressions.reasons(conn, person)
     with installation.database.write() as conn:
         withheld = outbox.withhold_marketing_of(conn, person, reason)
@@ -70,9 +70,9 @@ def take_off_list(
     with writing(installation) as conn:
         standing = suppressions.reasons(conn, person)
         kind = _what_ends(address, standing, Reason(because) if because else None)
-        sequence = _record(conn, installation, kind, address, note.strip())
         if Reason.HELD in ENDS[kind]:
             _decide_reviews(conn, person, ReviewState.DISMISSED)
+        sequence = _record(conn, installation, kind, address, note.strip())
         reasons = suppressions.reasons(conn, person)
     return Change(address, kind, sequence, reasons)
 
@@ -123,13 +123,9 @@ def _record(
 
 
 def _decide_reviews(conn: Connection, person: Person, state: ReviewState) -> None:
-    """A hold that a person decided must not turn into an opt-out when its time is over."""
-    for item in reviews.waiting(conn):
-        held = item.person
-        if held is None:
-            continue
-        is_theirs = (
-            held.person_hash == person.person_hash or held.untagged_hash == person.untagged_hash
-        )
-        if is_theirs:
-            reviews.decide(conn, item.id, state, who())
+    """A hold that a person decided must not turn into an opt-out when its time is over.
+
+    Before the event: while an item is open, the hold does not end.
+    """
+    for item in reviews.waiting_for(conn, person):
+        reviews.decide(conn, item.id, state, who())

@@ -1,9 +1,9 @@
 """The ledger: consent events appended, hash-chained, never changed; and what they do to the list.
 
 `record` is the only way onto the suppression list. Event, evidence and suppression stand in the
-caller's one transaction. Locks are taken in one order everywhere: outbox rows by id, the ledger's
-head, suppressions. Under the head's lock one change of the list follows another, so that an opt-in
-cannot end an opt-out that it did not see, and sequence numbers commit in order.
+caller's one transaction. Locks are taken in one order everywhere: outbox rows by id, a review item,
+the ledger's head, suppressions. Under the head's lock one change of the list follows another, so
+that an opt-in cannot end an opt-out that it did not see, and sequence numbers commit in order.
 """
 
 from __future__ import annotations
@@ -33,7 +33,14 @@ from mailbot.core.consent import (
 from mailbot.core.person import Person
 from mailbot.store.columns import insert_unless_there
 from mailbot.store.engine import now
-from mailbot.store.tables import consent_events, consent_evidence, ledger_head, suppressions
+from mailbot.store.tables import (
+    ReviewState,
+    consent_events,
+    consent_evidence,
+    ledger_head,
+    reviews,
+    suppressions,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ def _change_list(conn: Connection, event: ConsentEvent) -> None:
     if reason is not None and _is_overtaken(conn, event, reason):
         return  # it ends nothing either: a hold from after the opt-in still waits for a person
     ended = ENDS.get(event.kind, frozenset())
-    if ended:
+    if ended and not (event.kind is Kind.RELEASED and _is_in_review(conn, event.person)):
         _end(conn, event, ended)
     if reason is None:
         return
@@ -153,6 +160,17 @@ def _end(conn: Connection, event: ConsentEvent, ended: frozenset[Reason]) -> Non
                 suppressions.c.person_hash == row.person_hash, suppressions.c.reason == row.reason
             )
         )
+
+
+def _is_in_review(conn: Connection, person: Person) -> bool:
+    """Whether an open item still holds this person; the one that was decided is closed by now.
+
+    Under the head's lock: of two decisions at once the later one sees that the other was taken.
+    """
+    waiting = select(reviews.c.id).where(
+        reviews.c.state == ReviewState.OPEN, is_person(reviews, person)
+    )
+    return conn.execute(waiting.limit(1)).first() is not None
 
 
 def _is_overtaken(conn: Connection, event: ConsentEvent, reason: Reason) -> bool:
