@@ -19,6 +19,7 @@ from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
 
 from mailbot.core.errors import MailboxError, MailboxRefused, MailboxUnavailable
+from mailbot.core.mail_headers import is_message_id
 from mailbot.inbound.imap_answers import (
     FetchedMessage,
     Folder,
@@ -181,6 +182,16 @@ class Mailbox:
             uids = self._connected().search(["UID", f"{first}:{last}"])
         # "n:*" always answers at least the last mail, even where its UID is below n (RFC 3501 §9).
         return [uid for uid in uids if uid >= first]
+
+    def uids_naming(self, message_id: str) -> list[int]:
+        """The UIDs in the examined folder whose Message-ID holds this one, ascending; [] for one
+        that is not plain ASCII: servers differ over charsets, and miss without a word."""
+        self._examined()
+        if not is_message_id(message_id):
+            return []
+        quoted = message_id.replace("\\", "\\\\").replace('"', '\\"')
+        with explained(self.where, "searching for a Message-ID"):
+            return sorted(self._connected().search(f'HEADER Message-ID "{quoted}"'))
 
     def headers(self, uids: Sequence[int]) -> Iterator[FetchedMessage]:
         """The mails of these UIDs in order; one deleted meanwhile is skipped."""
