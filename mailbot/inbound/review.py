@@ -49,13 +49,23 @@ class Decided:
     withheld: int = 0
 
 
+def find_item(conn: Connection, item_id: int) -> ReviewItem:
+    """The review of this number. Raises NotFoundError."""
+    item = reviews.get(conn, item_id)
+    if item is None:
+        raise NotFoundError(
+            f"there is no review {item_id}.", next_step="Look at `mailbot review list --all`."
+        )
+    return item
+
+
 def accept(database: Database, item_id: int, decider: Decider) -> Decided:
     """It was a request: the person is opted out, and their waiting offers are withheld.
 
     Raises NotFoundError, or RefusedError where it is decided already or names nobody.
     """
     with database.write() as conn:
-        item = _found(conn, item_id)
+        item = find_item(conn, item_id)
         if item.person is None and item.state is ReviewState.OPEN:
             raise RefusedError(
                 f"review {item_id} holds nobody, for its mail could not be read: there is nobody "
@@ -73,7 +83,7 @@ def dismiss(database: Database, item_id: int, decider: Decider) -> Decided:
     Ends no opt-out. Raises NotFoundError, or RefusedError where it is decided already.
     """
     with database.write() as conn:
-        item = _found(conn, item_id)
+        item = find_item(conn, item_id)
         decided = _decide(conn, item, ReviewState.DISMISSED, Kind.RELEASED, decider)
         return replace(decided, withheld=reviews.count_withheld(conn, item))
 
@@ -108,20 +118,11 @@ def _expire(conn: Connection, item: ReviewItem, policy_version: str) -> bool:
     return True
 
 
-def _found(conn: Connection, item_id: int) -> ReviewItem:
-    item = reviews.get(conn, item_id)
-    if item is None:
-        raise NotFoundError(
-            f"there is no review {item_id}.", next_step="Look at `mailbot review list --all`."
-        )
-    return item
-
-
 def _decide(
     conn: Connection, item: ReviewItem, state: ReviewState, kind: Kind, decider: Decider
 ) -> Decided:
     if not reviews.decide(conn, item.id, state, decider.by):
-        before = _found(conn, item.id)
+        before = find_item(conn, item.id)
         raise RefusedError(
             f"review {item.id} is decided already: {before.state} by {before.decided_by} at "
             f"{before.decided_at:%Y-%m-%d %H:%M} UTC.",

@@ -1,0 +1,305 @@
+"""What `mailbot review` prints: reviews, their mail, and what became of a decision."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import typer
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from mailbot.cli.showing import console, counted, moment, printable, span, table, words
+from mailbot.core.consent import Reason
+from mailbot.core.errors import MailbotError
+from mailbot.core.first_lines import first_lines
+from mailbot.core.inbound_message import InboundMessage
+from mailbot.inbound.review import Decided, Decider
+from mailbot.inbound.review_mail import FoundMail, MissingMail
+from mailbot.store.reviews import ReviewItem
+from mailbot.store.tables import ReviewState
+
+_TABLE_COLUMNS: Final = 120  # a narrower terminal gets each review on lines of its own
+_MAIN_HEADERS: Final = (
+    "From", "Sender", "Reply-To", "To", "Cc", "Date", "Subject", "List-Id", "Auto-Submitted",
+)  # fmt: skip
+_LONGEST_HEADER: Final = 500  # characters
+_MOST_LINES: Final = 20
+
+# -- several ---------------------------------------------------------------------------------------
+
+
+def show_waiting(items: Sequence[ReviewItem], at: datetime) -> None:
+    """The open ones in their order, and how to go on."""
+    if not items:
+        typer.echo("Nothing waits for a decision.")
+        return
+    screen = console()
+    if screen.width >= _TABLE_COLUMNS:
+        shown = table("Id", "Due (UTC)", "In", "Held", "Rule", "Folder", "Why", wide="Why",
+                      right=["Id"])  # fmt: skip
+        for item in items:
+            shown.add_row(
+                str(item.id), moment(item.due_at) if item.person else "–", _left(item, at),
+                _held(item), item.rule, printable(item.place.folder), printable(item.because),
+            )  # fmt: skip
+        screen.print(shown)
+    else:
+        _show_one_below_another([(item, _due(item, at)) for item in items])
+    if sys.stdout.isatty():
+        screen.print("\nLook at one: mailbot review show ID")
+
+
+def show_decided(items: Sequence[ReviewItem], count: int) -> None:
+    """The decided ones in their order, and how many there are if not all are shown."""
+    screen = console()
+    screen.print()
+    if not items:
+        screen.print("None is decided.")
+        return
+    screen.print(Text("Decided", "bold"))
+    if screen.width >= _TABLE_COLUMNS:
+        shown = table("Id", "Decided (UTC)", "As", "By", "Held", "Rule", "Folder", "Why",
+                      wide="Why", right=["Id"])  # fmt: skip
+        for item in items:
+            shown.add_row(
+                str(item.id), moment(item.decided_at), item.state, printable(item.decided_by or ""),
+                _held(item), item.rule, printable(item.place.folder), printable(item.because),
+            )  # fmt: skip
+        screen.print(shown)
+    else:
+        _show_one_below_another([(item, _decision(item)) for item in items])
+    if count > len(items):
+        screen.print(f"\nThe newest {len(items)} of {count:,}; --limit shows more.")
+
+
+def _show_one_below_another(items: Sequence[tuple[ReviewItem, str]]) -> None:
+    shown = Table.grid(padding=(0, 2, 0, 0))
+    shown.add_column(justify="right", no_wrap=True, style="bold")
+    shown.add_column(overflow="fold")
+    for place, (item, headline) in enumerate(items):
+        if place:
+            shown.add_row("", "")
+        shown.add_row(str(item.id), headline)
+        shown.add_row("", _held(item))
+        shown.add_row("", f"{item.rule}: {printable(item.because)}")
+        shown.add_row("", Text(f"in {printable(item.place.folder)}", "dim"))
+    console().print(shown)
+
+
+def _due(item: ReviewItem, at: datetime) -> str:
+    """In words, with the time."""
+    if item.person is None:
+        return "waits as long as it takes"
+    if at >= item.due_at:
+        return f"overdue since {moment(item.due_at)} UTC"
+    return f"due in {span(item.due_at - at)}, at {moment(item.due_at)} UTC"
+
+
+def _left(item: ReviewItem, at: datetime) -> str:
+    if item.person is None:
+        return "no end"
+    return "overdue" if at >= item.due_at else span(item.due_at - at)
+
+
+def _decision(item: ReviewItem) -> str:
+    return f"{item.state} by {printable(item.decided_by or '')}, {moment(item.decided_at)} UTC"
+
+
+def _held(item: ReviewItem) -> str:
+    """The address as far as it is known."""
+    if item.person is None:
+        return "(nobody)"
+    return printable(item.address) if item.address else f"(erased, {item.person.person_hash[:12]})"
+
+
+# -- one, with its mail ----------------------------------------------------------------------------
+
+
+def show_item(item: ReviewItem, at: datetime) -> None:
+    """Everything that is known of it without its mail."""
+    is_open = item.state is ReviewState.OPEN
+    held = "Held" if is_open and item.person else "Was held" if item.person else "Holds"
+    place = item.place
+    rows = {
+        "Due" if is_open else "Decided": _due(item, at) if is_open else _decision(item),
+        held: _held(item),
+        "Rule": item.rule,
+        "Why": printable(item.because),
+        "Seen": f"{moment(item.opened_at)} UTC",
+        "Place": printable(f"{place.folder}, UID {place.uid}, {place.account}"),
+    }
+    screen = console()
+    screen.print(Text(f"Review {item.id}", "bold"))
+    _show_pairs(rows)
+    if is_open and item.person:
+        screen.print("  Undecided, it becomes an opt-out. Order status goes on.")
+
+
+def show_mail(mail: FoundMail) -> None:
+    """Its main headers and first lines."""
+    screen = console()
+    screen.print()
+    screen.print(Text(f"The mail, in {printable(mail.folder)} now" if mail.was_moved
+                      else "The mail", "bold"))  # fmt: skip
+    _show_pairs(_headers(mail.message))
+    screen.print()
+    text = first_lines(mail.message, _MOST_LINES)
+    for line in text.lines or ("(no text)",):
+        screen.print(Padding.indent(Text(printable(line)), 2))
+    if text.has_more:
+        screen.print(Text("  …", "dim"))
+
+
+def show_kept(mail: MissingMail, evidence: Mapping[str, str]) -> None:
+    """Why the mail is not shown, and what was kept of it."""
+    screen = console()
+    screen.print()
+    screen.print(Text("The mail is not shown", "bold"))
+    screen.print(Padding.indent(Text(printable(f"{mail.because}.")), 2))
+    screen.print()
+    screen.print(Text("What was kept of it" if evidence else "Nothing was kept of it.", "bold"))
+    _show_pairs({name: printable(text) for name, text in evidence.items()})
+
+
+def show_next_step(item: ReviewItem) -> None:
+    """How to decide, where it is open."""
+    if item.state is not ReviewState.OPEN:
+        return
+    screen = console()
+    screen.print()
+    if item.person:
+        screen.print(f"It is a request:  mailbot review accept {item.id}")
+    else:
+        screen.print("It is a request:  mailbot suppress add ADDRESS, and dismiss this one")
+    screen.print(f"It is none:       mailbot review dismiss {item.id}")
+
+
+def _headers(message: InboundMessage) -> dict[str, str]:
+    found = {name: ", ".join(message.headers_named(name)) for name in _MAIN_HEADERS}
+    return {name: printable(text)[:_LONGEST_HEADER] for name, text in found.items() if text}
+
+
+def _show_pairs(rows: Mapping[str, str]) -> None:
+    shown = Table.grid(padding=(0, 2, 0, 0))
+    shown.add_column(no_wrap=True, style="dim")
+    shown.add_column(overflow="fold")
+    for name, text in rows.items():
+        shown.add_row(name, Text(text))
+    console().print(Padding.indent(shown, 2))
+
+
+# -- what became of a decision ---------------------------------------------------------------------
+
+
+def tell_accepted(decided: Decided, _reason: str) -> None:
+    """Who is out, and what of their mail is withheld."""
+    start = f"Review {decided.item.id} accepted"
+    person = _named(decided.item)
+    if Reason.OPT_OUT in decided.reasons:
+        typer.echo(f"{start}: {person} is opted out (event {decided.sequence}).")
+    else:
+        typer.echo(
+            f"{start} (event {decided.sequence}), and changes nothing: {person} wished for offers "
+            "again after that mail."
+        )
+    if decided.withheld:
+        is_one = decided.withheld == 1
+        typer.echo(f"  {decided.withheld:,} waiting {'offer is' if is_one else 'offers are'} "
+                   "withheld.")  # fmt: skip
+    if decided.also_held_by:
+        typer.echo(f"  Of the same person, still open: {_numbers(decided.also_held_by)}.")
+
+
+def tell_dismissed(decided: Decided, reason: str) -> None:
+    """Whether the person is free, and what stays withheld."""
+    start = f"Review {decided.item.id} dismissed"
+    if decided.sequence is None:
+        typer.echo(f"{start}. It held nobody.")
+        if reason:
+            typer.echo("  The reason is not kept: only what is decided about a person is.")
+        return
+    start = f"{start} (event {decided.sequence}): {_named(decided.item)}"
+    if not decided.reasons:
+        typer.echo(f"{start} is not held any more, and gets offers.")
+    elif decided.reasons == {Reason.HELD} and decided.also_held_by:
+        typer.echo(f"{start} stays held, for {_numbers(decided.also_held_by)} is open as well.")
+    else:
+        listed = ", ".join(words(each) for each in sorted(decided.reasons))
+        typer.echo(f"{start} stays on the do-not-send list ({listed}).")
+    if decided.withheld:
+        typer.echo(f"  Withheld meanwhile, and not sent later: {counted(decided.withheld, 'offer')}"
+                   ".")  # fmt: skip
+
+
+def _named(item: ReviewItem) -> str:
+    if item.address:
+        return printable(item.address)
+    return f"the person {item.person.person_hash[:12]}" if item.person else "nobody"
+
+
+def _numbers(ids: Sequence[int]) -> str:
+    return f"review{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))}"
+
+
+# -- as JSON ---------------------------------------------------------------------------------------
+
+
+def item_as_json(item: ReviewItem, at: datetime) -> dict[str, object]:
+    """Plain values; `due_in_seconds` is None where no end is set, or it is decided."""
+    waits = item.state is ReviewState.OPEN and item.person is not None
+    return {
+        "id": item.id,
+        "state": item.state,
+        "address": item.address,
+        "person_hash": item.person.person_hash if item.person else None,
+        "rule": item.rule,
+        "because": item.because,
+        "account": item.place.account,
+        "folder": item.place.folder,
+        "uidvalidity": item.place.uidvalidity,
+        "uid": item.place.uid,
+        "opened_at": item.opened_at,
+        "due_at": item.due_at if item.person else None,
+        "due_in_seconds": int((item.due_at - at).total_seconds()) if waits else None,
+        "decided_at": item.decided_at,
+        "decided_by": item.decided_by,
+    }
+
+
+def mail_as_json(mail: FoundMail | MissingMail, failure: MailbotError | None) -> dict[str, object]:
+    """`mail`, or None and `mail_missing_because`."""
+    if isinstance(mail, MissingMail):
+        because = str(failure) if failure else mail.because
+        return {"mail": None, "mail_missing_because": because}
+    text = first_lines(mail.message, _MOST_LINES)
+    return {
+        "mail": {
+            "folder": mail.folder,
+            "was_moved": mail.was_moved,
+            "headers": _headers(mail.message),
+            "first_lines": [printable(line) for line in text.lines],
+            "has_more": text.has_more,
+        },
+        "mail_missing_because": None,
+    }
+
+
+def decided_as_json(decided: Decided, decider: Decider) -> dict[str, object]:
+    """One object a decision."""
+    item = decided.item
+    return {
+        "id": item.id,
+        "is_done": True,
+        "state": decided.state,
+        "by": decider.by,
+        "address": item.address,
+        "person_hash": item.person.person_hash if item.person else None,
+        "event": decided.sequence,
+        "reasons": sorted(decided.reasons),
+        "still_open": list(decided.also_held_by),
+        "offers_withheld": decided.withheld,
+    }
