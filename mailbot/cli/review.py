@@ -69,7 +69,8 @@ def list_(
       mailbot review list --all --json
     """
     from mailbot.cli.opening import opened
-    from mailbot.cli.review_screen import item_as_json, show_decided, show_waiting
+    from mailbot.cli.review_json import item_as_json
+    from mailbot.cli.review_screen import show_decided, show_waiting
     from mailbot.cli.showing import print_json
     from mailbot.store import reviews
     from mailbot.store.engine import now
@@ -98,14 +99,8 @@ def show(item_id: _Id, config: Config = DEFAULT_CONFIG, as_json: Json = False) -
       mailbot review show 12
     """
     from mailbot.cli.opening import opened
-    from mailbot.cli.review_screen import (
-        item_as_json,
-        mail_as_json,
-        show_item,
-        show_kept,
-        show_mail,
-        show_next_step,
-    )
+    from mailbot.cli.review_json import item_as_json, mail_as_json
+    from mailbot.cli.review_screen import show_item, show_kept, show_mail, show_next_step
     from mailbot.cli.showing import print_json
     from mailbot.core.errors import MailbotError
     from mailbot.inbound.review import find_item
@@ -195,7 +190,7 @@ def _decide(
 ) -> None:
     """Each by itself, told at once; `tell` is None for JSON, one object a line."""
     from mailbot.cli.opening import opened
-    from mailbot.cli.review_screen import decided_as_json
+    from mailbot.cli.review_json import decided_as_json
     from mailbot.cli.showing import print_json_line, printable
     from mailbot.cli.stop_marketing import who
     from mailbot.core.consent import Source

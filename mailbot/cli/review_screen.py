@@ -14,20 +14,20 @@ from rich.text import Text
 
 from mailbot.cli.showing import console, counted, moment, printable, span, table, words
 from mailbot.core.consent import Reason
-from mailbot.core.errors import MailbotError
 from mailbot.core.first_lines import first_lines
 from mailbot.core.inbound_message import InboundMessage
-from mailbot.inbound.review import Decided, Decider
+from mailbot.inbound.review import Decided
 from mailbot.inbound.review_mail import FoundMail, MissingMail
 from mailbot.store.reviews import ReviewItem
 from mailbot.store.tables import ReviewState
 
-_TABLE_COLUMNS: Final = 120  # a narrower terminal gets each review on lines of its own
+_OF_EACH: Final = ("Held", "Rule", "Folder", "Why")
 _MAIN_HEADERS: Final = (
     "From", "Sender", "Reply-To", "To", "Cc", "Date", "Subject", "List-Id", "Auto-Submitted",
 )  # fmt: skip
+_UNBOUNDED: Final = 100_000  # columns
 _LONGEST_HEADER: Final = 500  # characters
-_MOST_LINES: Final = 20
+MOST_LINES: Final = 20
 
 # -- several ---------------------------------------------------------------------------------------
 
@@ -37,43 +37,39 @@ def show_waiting(items: Sequence[ReviewItem], at: datetime) -> None:
     if not items:
         typer.echo("Nothing waits for a decision.")
         return
-    screen = console()
-    if screen.width >= _TABLE_COLUMNS:
-        shown = table("Id", "Due (UTC)", "In", "Held", "Rule", "Folder", "Why", wide="Why",
-                      right=["Id"])  # fmt: skip
-        for item in items:
-            shown.add_row(
-                str(item.id), moment(item.due_at) if item.person else "–", _left(item, at),
-                _held(item), item.rule, printable(item.place.folder), printable(item.because),
-            )  # fmt: skip
-        screen.print(shown)
-    else:
-        _show_one_below_another([(item, _due(item, at)) for item in items])
+    shown = table("Id", "Due (UTC)", "In", *_OF_EACH, wide="Why", right=["Id"])
+    for item in items:
+        due = moment(item.due_at) if item.person else "–"
+        shown.add_row(str(item.id), due, _left(item, at), *_of_each(item))
+    _show_several(shown, [(item, _due(item, at)) for item in items])
     if sys.stdout.isatty():
-        screen.print("\nLook at one: mailbot review show ID")
+        typer.echo("\nLook at one: mailbot review show ID")
 
 
 def show_decided(items: Sequence[ReviewItem], count: int) -> None:
     """The decided ones in their order, and how many there are if not all are shown."""
-    screen = console()
-    screen.print()
+    typer.echo()
     if not items:
-        screen.print("None is decided.")
+        typer.echo("None is decided.")
         return
-    screen.print(Text("Decided", "bold"))
-    if screen.width >= _TABLE_COLUMNS:
-        shown = table("Id", "Decided (UTC)", "As", "By", "Held", "Rule", "Folder", "Why",
-                      wide="Why", right=["Id"])  # fmt: skip
-        for item in items:
-            shown.add_row(
-                str(item.id), moment(item.decided_at), item.state, printable(item.decided_by or ""),
-                _held(item), item.rule, printable(item.place.folder), printable(item.because),
-            )  # fmt: skip
-        screen.print(shown)
-    else:
-        _show_one_below_another([(item, _decision(item)) for item in items])
+    console().print(Text("Decided", "bold"))
+    shown = table("Id", "Decided (UTC)", "As", "By", *_OF_EACH, wide="Why", right=["Id"])
+    for item in items:
+        by = printable(item.decided_by or "")
+        shown.add_row(str(item.id), moment(item.decided_at), item.state, by, *_of_each(item))
+    _show_several(shown, [(item, _decision(item)) for item in items])
     if count > len(items):
-        screen.print(f"\nThe newest {len(items)} of {count:,}; --limit shows more.")
+        typer.echo(f"\nThe newest {len(items)} of {count:,}; --limit shows more.")
+
+
+def _show_several(whole: Table, items: Sequence[tuple[ReviewItem, str]]) -> None:
+    """The table where it fits, else each on lines of its own."""
+    screen = console()
+    unbounded = screen.options.update(max_width=_UNBOUNDED)
+    if screen.measure(whole, options=unbounded).maximum <= screen.width:
+        screen.print(whole)
+    else:
+        _show_one_below_another(items)
 
 
 def _show_one_below_another(items: Sequence[tuple[ReviewItem, str]]) -> None:
@@ -109,6 +105,10 @@ def _decision(item: ReviewItem) -> str:
     return f"{item.state} by {printable(item.decided_by or '')}, {moment(item.decided_at)} UTC"
 
 
+def _of_each(item: ReviewItem) -> tuple[str, ...]:
+    return _held(item), item.rule, printable(item.place.folder), printable(item.because)
+
+
 def _held(item: ReviewItem) -> str:
     """The address as far as it is known."""
     if item.person is None:
@@ -125,7 +125,9 @@ def show_item(item: ReviewItem, at: datetime) -> None:
     held = "Held" if is_open and item.person else "Was held" if item.person else "Holds"
     place = item.place
     rows = {
-        "Due" if is_open else "Decided": _due(item, at) if is_open else _decision(item),
+        "Due" if is_open else "Decided": _due(item, at).removeprefix("due ")
+        if is_open
+        else _decision(item),
         held: _held(item),
         "Rule": item.rule,
         "Why": printable(item.because),
@@ -145,9 +147,9 @@ def show_mail(mail: FoundMail) -> None:
     screen.print()
     screen.print(Text(f"The mail, in {printable(mail.folder)} now" if mail.was_moved
                       else "The mail", "bold"))  # fmt: skip
-    _show_pairs(_headers(mail.message))
+    _show_pairs(main_headers(mail.message))
     screen.print()
-    text = first_lines(mail.message, _MOST_LINES)
+    text = first_lines(mail.message, MOST_LINES)
     for line in text.lines or ("(no text)",):
         screen.print(Padding.indent(Text(printable(line)), 2))
     if text.has_more:
@@ -178,7 +180,8 @@ def show_next_step(item: ReviewItem) -> None:
     screen.print(f"It is none:       mailbot review dismiss {item.id}")
 
 
-def _headers(message: InboundMessage) -> dict[str, str]:
+def main_headers(message: InboundMessage) -> dict[str, str]:
+    """Decoded and printable, those that are there."""
     found = {name: ", ".join(message.headers_named(name)) for name in _MAIN_HEADERS}
     return {name: printable(text)[:_LONGEST_HEADER] for name, text in found.items() if text}
 
@@ -243,63 +246,3 @@ def _named(item: ReviewItem) -> str:
 
 def _numbers(ids: Sequence[int]) -> str:
     return f"review{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))}"
-
-
-# -- as JSON ---------------------------------------------------------------------------------------
-
-
-def item_as_json(item: ReviewItem, at: datetime) -> dict[str, object]:
-    """Plain values; `due_in_seconds` is None where no end is set, or it is decided."""
-    waits = item.state is ReviewState.OPEN and item.person is not None
-    return {
-        "id": item.id,
-        "state": item.state,
-        "address": item.address,
-        "person_hash": item.person.person_hash if item.person else None,
-        "rule": item.rule,
-        "because": item.because,
-        "account": item.place.account,
-        "folder": item.place.folder,
-        "uidvalidity": item.place.uidvalidity,
-        "uid": item.place.uid,
-        "opened_at": item.opened_at,
-        "due_at": item.due_at if item.person else None,
-        "due_in_seconds": int((item.due_at - at).total_seconds()) if waits else None,
-        "decided_at": item.decided_at,
-        "decided_by": item.decided_by,
-    }
-
-
-def mail_as_json(mail: FoundMail | MissingMail, failure: MailbotError | None) -> dict[str, object]:
-    """`mail`, or None and `mail_missing_because`."""
-    if isinstance(mail, MissingMail):
-        because = str(failure) if failure else mail.because
-        return {"mail": None, "mail_missing_because": because}
-    text = first_lines(mail.message, _MOST_LINES)
-    return {
-        "mail": {
-            "folder": mail.folder,
-            "was_moved": mail.was_moved,
-            "headers": _headers(mail.message),
-            "first_lines": [printable(line) for line in text.lines],
-            "has_more": text.has_more,
-        },
-        "mail_missing_because": None,
-    }
-
-
-def decided_as_json(decided: Decided, decider: Decider) -> dict[str, object]:
-    """One object a decision."""
-    item = decided.item
-    return {
-        "id": item.id,
-        "is_done": True,
-        "state": decided.state,
-        "by": decider.by,
-        "address": item.address,
-        "person_hash": item.person.person_hash if item.person else None,
-        "event": decided.sequence,
-        "reasons": sorted(decided.reasons),
-        "still_open": list(decided.also_held_by),
-        "offers_withheld": decided.withheld,
-    }

@@ -203,4 +203,4 @@ def _review_needs(items: list[ReviewItem]) -> list[str]:
         return []
     held = [item for item in items if item.person is not None]
     first = f"; the first becomes an opt-out at {moment(held[0].due_at)} UTC" if held else ""
-    return [f"{counted(len(items), 'mail')} in review: look at them in help@{first}"]
+    return [f"{counted(len(items), 'mail')} in review: look with `mailbot review list`{first}"]

@@ -121,10 +121,10 @@ def _show_outbox(found: Situation) -> None:
 def _show_reviews(found: Situation) -> None:
     from mailbot.cli.showing import console, moment, printable, table
 
-    shown = table("Due (UTC)", "Folder", "UID", "Because", wide="Because")
+    shown = table("Id", "Due (UTC)", "Folder", "Because", wide="Because", right=["Id"])
     for item in found.reviews[:10]:
         shown.add_row(
-            moment(item.due_at), printable(item.place.folder), str(item.place.uid),
+            str(item.id), moment(item.due_at), printable(item.place.folder),
             printable(item.because),
         )  # fmt: skip
     console().print(shown)
