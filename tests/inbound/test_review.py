@@ -9,7 +9,7 @@ from datetime import timedelta
 from itertools import product
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 
 from mailbot.core.consent import ConsentEvent, Kind, Reason, Source
 from mailbot.core.errors import NotFoundError, RefusedError
@@ -17,53 +17,16 @@ from mailbot.core.outbox_states import State
 from mailbot.inbound import review
 from mailbot.inbound.review import Decider
 from mailbot.store import consent, reviews, suppressions
-from mailbot.store.columns import DatabaseTime
 from mailbot.store.engine import Connection, Database
-from mailbot.store.reviews import Place, ReviewItem
+from mailbot.store.reviews import ReviewItem
 from mailbot.store.tables import ReviewState
 from mailbot.store.tables import outbox as outbox_rows
-from mailbot.store.tables import reviews as review_rows
 from tests.people import NOON, event, person
+from tests.reviewing import ANN, hold, item_of, let_time_run_out, quarantine
 from tests.store.filling import begin, campaign_under_way, claim, end, state_of
 
-ANN = "ann@example.org"
 EVE = Decider("eve", Source.COMMAND_LINE, "7", "she says so")
-PLACE = Place("help at 127.0.0.1", "INBOX", 1, 17)
 Act = Callable[[Database, int], object]
-
-
-def hold(database: Database, who: str = ANN, mail: str = "m1", **changes: object) -> int:
-    """What intake does for a doubtful mail: item and event at once; returns the item's number."""
-    whose = person(who)
-    with database.write() as conn:
-        reviews.open_item(
-            conn, key=f"mail:{mail}:{whose.person_hash}", person=whose, place=PLACE,
-            rule="negation", because="the subject says not to",
-        )  # fmt: skip
-        held = event(Kind.HELD, who, key=f"mail:{mail}:{Kind.HELD}:{whose.person_hash}")
-        consent.record(conn, replace(held, **changes))  # type: ignore[arg-type]
-        return _newest(conn)
-
-
-def quarantine(database: Database) -> int:
-    """A mail that nobody could read."""
-    with database.write() as conn:
-        reviews.open_item(
-            conn, key="quarantine:1", person=None, place=PLACE, rule="quarantine", because="NUL"
-        )
-        return _newest(conn)
-
-
-def _newest(conn: Connection) -> int:
-    number: int = conn.execute(select(func.max(review_rows.c.id))).scalar_one()
-    return number
-
-
-def let_time_run_out(database: Database, item_id: int) -> None:
-    with database.write() as conn:
-        conn.execute(
-            update(review_rows).where(review_rows.c.id == item_id).values(due_at=DatabaseTime(-1))
-        )
 
 
 def accept(database: Database, item_id: int) -> None:
@@ -82,13 +45,6 @@ def expire(database: Database, item_id: int) -> None:
 def reasons(database: Database, who: str = ANN) -> set[Reason]:
     with database.read() as conn:
         return set(suppressions.reasons(conn, person(who)))
-
-
-def item(database: Database, item_id: int) -> ReviewItem:
-    with database.read() as conn:
-        found = reviews.get(conn, item_id)
-    assert found is not None
-    return found
 
 
 def story(database: Database, who: str = ANN) -> list[consent.StoryEvent]:
@@ -110,7 +66,7 @@ def test_accepting_turns_the_hold_into_an_opt_out_with_who_and_why(database: Dat
     assert opt_out.sequence == decided.sequence
     assert opt_out.address == ANN
     assert (opt_out.evidence["by"], opt_out.evidence["reason"]) == ("eve", "she says so")
-    closed = item(database, number)
+    closed = item_of(database, number)
     assert (closed.state, closed.decided_by) == (ReviewState.ACCEPTED, "eve")
 
 
@@ -119,7 +75,7 @@ def test_dismissing_ends_the_hold(database: Database) -> None:
     review.dismiss(database, number, EVE)
     assert reasons(database) == set()
     assert [each.kind for each in story(database)] == [Kind.HELD, Kind.RELEASED]
-    assert item(database, number).state is ReviewState.DISMISSED
+    assert item_of(database, number).state is ReviewState.DISMISSED
 
 
 @pytest.mark.parametrize("act", [accept, expire])
@@ -170,13 +126,13 @@ def test_what_the_hold_withheld_stays_withheld_and_is_counted(database: Database
 def test_what_is_decided_stays_decided(database: Database, act: Act) -> None:
     number = hold(database)
     act(database, number)
-    before = (reasons(database), len(story(database)), item(database, number))
+    before = (reasons(database), len(story(database)), item_of(database, number))
     for again in (accept, dismiss):
         with pytest.raises(RefusedError, match=f"review {number} is decided already: .* by eve"):
             again(database, number)
     let_time_run_out(database, number)
     assert review.expire_overdue(database, "7") == 0
-    after = (reasons(database), len(story(database)), item(database, number))
+    after = (reasons(database), len(story(database)), item_of(database, number))
     assert after == (*before[:2], replace(before[2], due_at=after[2].due_at))
 
 
@@ -193,9 +149,9 @@ def test_quarantined_mail_opts_nobody_out_and_can_be_dismissed(database: Databas
     with pytest.raises(RefusedError, match="nobody") as refused:
         review.accept(database, number, EVE)
     assert "mailbot suppress add ADDRESS" in refused.value.next_step
-    assert item(database, number).state is ReviewState.OPEN
+    assert item_of(database, number).state is ReviewState.OPEN
     assert review.dismiss(database, number, EVE).sequence is None
-    assert item(database, number).state is ReviewState.DISMISSED
+    assert item_of(database, number).state is ReviewState.DISMISSED
 
 
 def test_a_failure_in_between_leaves_the_item_open_and_the_person_held(
@@ -211,7 +167,7 @@ def test_a_failure_in_between_leaves_the_item_open_and_the_person_held(
         for act in (accept, dismiss):
             with pytest.raises(RuntimeError):
                 act(database, number)
-    assert item(database, number).state is ReviewState.OPEN
+    assert item_of(database, number).state is ReviewState.OPEN
     assert reasons(database) == {Reason.HELD}
 
 
@@ -281,7 +237,7 @@ def test_the_clock_does_nothing_where_a_person_was_faster(
 
     monkeypatch.setattr(reviews, "overdue", look_then_lose)
     assert review.expire_overdue(database, "7") == 0
-    assert item(database, number).decided_by == "eve"
+    assert item_of(database, number).decided_by == "eve"
     assert [each.source for each in story(database)] == [Source.MAIL, Source.COMMAND_LINE]
     assert reasons(database) == ({Reason.OPT_OUT} if act is accept else set())
 
@@ -305,7 +261,7 @@ def test_of_the_clock_and_a_person_at_once_exactly_one_acts(database: Database) 
 
         at_once(by_clock, by_hand)
         kinds = [each.kind for each in story(database, who)]
-        if item(database, number).state is ReviewState.EXPIRED:
+        if item_of(database, number).state is ReviewState.EXPIRED:
             assert (expired, len(refused), kinds) == ([1], 1, [Kind.HELD, Kind.OPT_OUT])
             assert reasons(database, who) == {Reason.OPT_OUT}
         else:
@@ -362,12 +318,12 @@ def test_items_stand_by_when_they_are_due_and_decided_ones_by_when_they_were(
 
 def test_an_item_of_a_token_has_the_address_that_was_mailed(database: Database) -> None:
     campaign_under_way(database, ANN)
-    assert item(database, hold(database, address=None)).address == ANN
+    assert item_of(database, hold(database, address=None)).address == ANN
 
 
 def test_what_was_kept_of_the_mail_is_of_this_item(database: Database) -> None:
     first = hold(database, mail="m1", evidence={"Subject": "one"})
     second = hold(database, mail="m2", evidence={"Subject": "two"})
     with database.read() as conn:
-        kept = [reviews.asked(conn, item(database, number)) for number in (first, second)]
+        kept = [reviews.asked(conn, item_of(database, number)) for number in (first, second)]
     assert [each and each.evidence for each in kept] == [{"Subject": "one"}, {"Subject": "two"}]
