@@ -24,7 +24,7 @@ COMMANDS = (
     "suppress add", "suppress lift", "suppress show", "suppress list",
     "campaign create", "campaign schedule", "campaign pause", "campaign resume",
     "campaign cancel", "campaign status", "order-status send", "order-status types",
-    "db upgrade", "keys create",
+    "db upgrade", "keys create", "review list", "review show", "review accept", "review dismiss",
 )  # fmt: skip
 
 
