@@ -24,7 +24,7 @@ Place = dict[str, object]
 def every_mail(paths: Iterable[Path], unread: list[Path]) -> Iterator[tuple[Place, bytes]]:
     """Each mail, folders in the order of their names. Raises InputError where a path is missing.
 
-    A file that cannot be read is told on standard error and added to `unread`; the next one is read.
+    A file that cannot be read is told on standard error and added to `unread`; the next is read.
     """
     given = list(paths)
     for path in given:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from mailbot.core.folding import fold
 from mailbot.core.inbound_message import InboundMessage
-from mailbot.core.vocabulary import fold
 
 _REPLY_HEADERS: Final = ("x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply")
 _ANSWER_MARKS: Final = re.compile(r"^(?:(?:re|aw|sv|antw|odp|vs|res|rif|ref) ?: ?){1,3}")

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from mailbot.core.address import Address
 from mailbot.core.inbound_message import InboundMessage
+from mailbot.core.mail_tokens import find_opt_out_tokens, find_undo_tokens
 from mailbot.core.report_rules import (
     delivery_report,
     feedback_report,
@@ -20,12 +22,16 @@ from mailbot.core.report_rules import (
     return_path_ids,
 )
 from mailbot.core.request_rules import (
+    asks,
     auto_reply,
-    find_tokens,
-    is_own,
+    has_no_subject,
+    near_miss,
+    negation,
+    opt_out_folder,
     opt_out_token,
     own_address,
     the_word,
+    undo,
     unsubscribe_button,
 )
 from mailbot.core.tokens import TokenKeys
@@ -43,8 +49,10 @@ from mailbot.core.verdicts import (
     Unrelated,
     Verdict,
 )
+from mailbot.core.who_asked import behind_the_list, is_own
 
 __all__ = [
+    "ANYTHING_ELSE",
     "EMPTY_FACTS",
     "RULES",
     "AutoReply",
@@ -80,20 +88,25 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("delivery-report", delivery_report),
     Rule("opt-out-token", opt_out_token),
     Rule("unsubscribe-button", unsubscribe_button),
+    Rule("opt-out-folder", opt_out_folder),
     Rule("auto-reply", auto_reply),
+    Rule("undo", undo),
     Rule("own-address", own_address),
+    Rule("negation", negation),
     Rule("word-in-subject", the_word),
+    Rule("near-miss", near_miss),
 )
+ANYTHING_ELSE: Final = "anything-else"
 
 
 def recognise(message: InboundMessage, facts: Facts = EMPTY_FACTS) -> Verdict:
     """The verdict, with the rule that decided and its evidence. Pure."""
-    notes = find_tokens(message, facts.token_keys).notes
+    notes = _token_notes(message, facts.token_keys)
     for rule in RULES:
         verdict = rule.judge(message, facts)
         if verdict is not None:
             return replace(verdict, rule=rule.name, notes=notes)
-    return Unrelated(rule="anything-else", evidence="", notes=notes)
+    return Unrelated(rule=ANYTHING_ELSE, evidence="", notes=notes)
 
 
 def needs_body(message: InboundMessage, facts: Facts = EMPTY_FACTS) -> bool:
@@ -104,21 +117,30 @@ def needs_body(message: InboundMessage, facts: Facts = EMPTY_FACTS) -> bool:
         return True
     if may_be_a_bounce(message) or return_path_ids(message, facts.token_keys):
         return True
+    if has_no_subject(message):
+        return True
     is_a_colleague = any(is_own(box.address, facts) for box in message.from_mailboxes)
-    return is_a_colleague and facts.vocabulary.find(message.subject) is not None
+    return is_a_colleague and asks(message, facts)
+
+
+def _token_notes(message: InboundMessage, keys: TokenKeys | None) -> tuple[str, ...]:
+    return (*find_opt_out_tokens(message, keys).notes, *find_undo_tokens(message, keys).notes)
 
 
 @dataclass(frozen=True, slots=True)
 class Mentions:
-    """What a message refers to: intake looks these up for `Facts.our_messages`."""
+    """What a message refers to: intake looks these up for `our_messages` and `known`."""
 
     message_ids: tuple[str, ...]
     outbox_ids: tuple[int, ...]
+    addresses: tuple[Address, ...] = ()
 
 
-def mentions(message: InboundMessage, keys: TokenKeys | None = None) -> Mentions:
-    """Message-IDs, and outbox ids of verified return paths; at most a hundred of each."""
-    return Mentions(mentioned_ids(message), return_path_ids(message, keys)[:100])
+def mentions(message: InboundMessage, facts: Facts = EMPTY_FACTS) -> Mentions:
+    """Message-IDs, outbox ids of verified return paths (at most a hundred of each), and the
+    addresses behind a list's rewritten From."""
+    outbox_ids = return_path_ids(message, facts.token_keys)[:100]
+    return Mentions(mentioned_ids(message), outbox_ids, behind_the_list(message, facts))
 
 
 def describe(verdict: Verdict) -> dict[str, object]:

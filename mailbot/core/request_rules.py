@@ -1,4 +1,4 @@
-"""The rules for what people (and their mail programs) ask: tokens, buttons, the word.
+"""The rules for what people (and their mail programs) ask: tokens, buttons, the word, near misses.
 
 Doubt is resolved for the customer: whoever may have asked is held, and a person decides.
 """
@@ -6,89 +6,58 @@ Doubt is resolved for the customer: whoever may have asked is held, and a person
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
-from mailbot.core.address import Address, parse_address, parse_mailboxes
+from mailbot.core.address import Address
+from mailbot.core.authentication import authentication
 from mailbot.core.auto_reply import auto_reply_evidence
-from mailbot.core.errors import AddressError, TokenError
-from mailbot.core.header_fields import parse_fields, split_message
+from mailbot.core.doubts import doubt_about
+from mailbot.core.folding import plain
 from mailbot.core.inbound_message import InboundMessage
-from mailbot.core.tokens import TokenKeys, tokens_in, tokens_in_text, verify_opt_out
-from mailbot.core.verdicts import (
-    AutoReply,
-    Facts,
-    OptOut,
-    OurMessage,
-    Review,
-    Unrelated,
-    Verdict,
-)
+from mailbot.core.mail_tokens import find_opt_out_tokens, find_undo_tokens
+from mailbot.core.subject_prefixes import end_of_prefixes, is_forward
+from mailbot.core.verdicts import AutoReply, Facts, OptIn, OptOut, Review, Unrelated, Verdict
 from mailbot.core.vocabulary import Hit
-
-MAX_HELD: Final = 20  # a forged From may name thousands
-_FORWARD: Final = re.compile(
-    r"(?:(?:re|aw) ?: ?)?(?:fwd?|wg|tr|rv|enc|i|vs|doorst) ?: ", re.IGNORECASE
+from mailbot.core.who_asked import (
+    MAX_HELD,
+    asked_about,
+    behind_the_list,
+    embedded_senders,
+    is_one_person,
+    is_own,
+    senders,
 )
-_REPLY: Final = re.compile(r"(?:re|aw|sv|antw|odp|res|rif|ref) ?(?:\[\d+\])? ?:", re.IGNORECASE)
-_LIST_FIELDS: Final = ("list-id", "list-post", "mailing-list", "x-mailing-list")
-# A list's robot answers somebody else's request.
-_ROBOT_SAYS: Final = re.compile(
-    r"\b(?:unable|failed) to unsubscribe\b|\b(?:could not|cannot|can't) (?:be )?unsubscribed?\b"
-    r"|^(?:results of your|confirm) .{0,40}\bunsubscribe\b"
-)
-_CODE_BEFORE: Final = re.compile(r"(?:[^\W_]_|::|->)$")
-_CODE_AFTER: Final = re.compile(r"^(?:\(\)|_[^\W_])")
+from mailbot.core.written_lines import written_lines
 
-
-@dataclass(frozen=True, slots=True)
-class TokenFindings:
-    """Our opt-out tokens in a message's recipients and subject; `notes` name those that are not."""
-
-    persons: tuple[str, ...] = ()
-    revoked_persons: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def find_tokens(message: InboundMessage, keys: TokenKeys | None) -> TokenFindings:
-    """Nothing where no keys are known: then no token can be told from noise."""
-    if keys is None:
-        return TokenFindings()
-    valid: dict[str, None] = {}
-    revoked: dict[str, None] = {}
-    notes: list[str] = []
-    tagged = message.recipients_tagged(b"+u-")
-    written = (*tokens_in(tagged, "u"), *tokens_in_text(message.subject, "u"))
-    for token in dict.fromkeys(written):
-        try:
-            verified = verify_opt_out(keys, token)
-        except TokenError as error:
-            notes.append(f"token {token[:8]}…: {error.what}")
-            continue
-        (revoked if verified.is_revoked else valid)[verified.person_hash] = None
-        if verified.is_revoked:
-            notes.append(f"token {token[:8]}…: key {verified.key_id} is revoked.")
-    return TokenFindings(tuple(valid), tuple(revoked), tuple(notes[:MAX_HELD]))
+_LONGEST_SIGNATURE: Final = 3  # lines of at most so many words each
+_LONGEST_REQUEST: Final = 9  # words of a first line; what is longer tells of something else
+_WORD: Final = re.compile(r"[^\W_]+")
+# What mail programs show, and some write, where nobody wrote a subject.
+_NO_SUBJECT: Final = frozenset({
+    "", "no subject", "none", "kein betreff", "ohne betreff", "sans objet", "aucun objet",
+    "pas d'objet", "sin asunto", "sem assunto", "nessun oggetto", "senza oggetto",
+    "geen onderwerp", "brak tematu", "bez tematu", "inget amne", "intet emne", "ingen emne",
+    "ei aihetta", "без темы", "нет темы", "件名なし", "無題", "无主题", "無主旨", "제목 없음",
+})  # fmt: skip
 
 
 def opt_out_token(message: InboundMessage, facts: Facts) -> Verdict | None:
     """Rule 3. Whatever subject and auto headers: only List-Unsubscribe bears the address."""
-    found = find_tokens(message, facts.token_keys)
-    senders = _senders(message, facts)
+    found = find_opt_out_tokens(message, facts.token_keys)
+    asking = senders(message, facts)
     if found.persons:
-        is_one = len(senders) == 1 and not message.from_is_group
+        is_one = is_one_person(message)
         return OptOut(
             evidence=f"a valid opt-out token; Subject: {message.subject[:160]}",
-            addresses=senders if is_one else (),
+            addresses=asking if is_one else (),
             person_hashes=found.persons,
-            held_addresses=() if is_one else senders,
+            held_addresses=() if is_one else asking,
         )
     if found.revoked_persons:
         return Review(
             evidence=f"an opt-out token of a revoked key; Subject: {message.subject[:160]}",
             reason="the key that signed the token has leaked: anyone may have written this",
-            addresses=senders if facts.vocabulary.find(message.subject) else (),
+            addresses=asking if facts.vocabulary.find(message.subject) else (),
             person_hashes=found.revoked_persons,
         )
     return None
@@ -103,19 +72,43 @@ def unsubscribe_button(message: InboundMessage, facts: Facts) -> Verdict | None:
     return _opt_out_of_sender(message, facts, "X-Apple-Unsubscribe: true")
 
 
+def opt_out_folder(message: InboundMessage, facts: Facts) -> Verdict | None:
+    """A colleague dragged the mail where its sender is opted out; a person has decided."""
+    if not facts.is_opt_out_folder or not (senders(message, facts) or _behind(message, facts)):
+        return None
+    evidence = f"moved there by staff; From: {message.from_text[:160]}"
+    return _opt_out_of_sender(message, facts, evidence)
+
+
 def auto_reply(message: InboundMessage, facts: Facts) -> Verdict | None:
     """Rule 5. Nothing changes, unless the subject is the word alone and answers nothing."""
     evidence = auto_reply_evidence(message)
     if not evidence:
         return None
     hit = facts.vocabulary.find(message.subject)
-    if hit and hit.is_whole and not message.in_reply_to:
+    if hit and hit.is_whole and hit.is_certain and not message.in_reply_to:
         return Review(
             evidence=f"{evidence}; Subject: {message.subject[:160]}",
             reason="marked as automatic, but the subject is the word and nothing else",
-            addresses=_senders(message, facts),
+            addresses=_may_have_asked(message, facts),
         )
     return AutoReply(evidence=evidence)
+
+
+def undo(message: InboundMessage, facts: Facts) -> Verdict | None:
+    """Rule 6. The token of an acknowledgement and the word for coming back, both."""
+    if facts.vocabulary.find(message.subject) is not None:
+        return None
+    if facts.vocabulary.find_come_back(message.subject) is None:
+        return None
+    found = find_undo_tokens(message, facts.token_keys)
+    if not found.persons:
+        return None
+    return OptIn(
+        evidence=f"an undo token; Subject: {message.subject[:160]}",
+        person_hashes=found.persons,
+        addresses=senders(message, facts),
+    )
 
 
 def own_address(message: InboundMessage, facts: Facts) -> Verdict | None:
@@ -123,14 +116,25 @@ def own_address(message: InboundMessage, facts: Facts) -> Verdict | None:
     addresses = [box.address for box in message.from_mailboxes]
     if not addresses or not all(is_own(address, facts) for address in addresses):
         return None
+    if _behind(message, facts):
+        return None  # our own group rewrote From: a customer wrote this
     evidence = f"From: {message.from_text[:160]}; Subject: {message.subject[:160]}"
-    embedded = _embedded_senders(message, facts)
-    has_word = facts.vocabulary.find(message.subject) is not None
-    if has_word and (embedded or _FORWARD.match(message.subject)):
-        return Review(
-            evidence=evidence, reason="a colleague forwarded a request", addresses=embedded
-        )
+    if asks(message, facts):
+        embedded = embedded_senders(message, facts)
+        if embedded or is_forward(plain(message.subject)):
+            return Review(
+                evidence=evidence, reason="a colleague forwarded a request", addresses=embedded
+            )
     return Unrelated(evidence=evidence)
+
+
+def negation(message: InboundMessage, facts: Facts) -> Verdict | None:
+    """Rule 8. The word in a sentence that refuses it."""
+    if facts.vocabulary.find(message.subject) is None:
+        return None
+    if not facts.vocabulary.refuses(message.subject):
+        return None
+    return _review(message, facts, "the subject says that it is not wanted, or was a mistake")
 
 
 def the_word(message: InboundMessage, facts: Facts) -> Verdict | None:
@@ -138,101 +142,119 @@ def the_word(message: InboundMessage, facts: Facts) -> Verdict | None:
     hit = facts.vocabulary.find(message.subject)
     if hit is None:
         return None
-    doubt = _doubt(hit, message, facts)
+    doubt = doubt_about(hit, message, facts)
     if doubt:
-        return Review(
-            evidence=f"Subject: {message.subject[:200]}",
-            reason=doubt,
-            addresses=_senders(message, facts),
-        )
+        return _review(message, facts, doubt)
     return _opt_out_of_sender(message, facts, f"Subject: {message.subject[:200]}")
 
 
-def is_own(address: Address, facts: Facts) -> bool:
-    """help@ itself (with any tag), or an address of one of our own domains."""
-    return address.domain in facts.own_domains or (
-        bool(facts.help_address) and address.untagged_key == _untagged_key(facts.help_address)
+def near_miss(message: InboundMessage, facts: Facts) -> Verdict | None:
+    """Rule 10. A misspelling; or nothing in the subject, and the word first in the body."""
+    if has_no_subject(message):
+        return _word_in_body(message, facts)
+    core = facts.vocabulary.core_of(message.subject)
+    if facts.vocabulary.is_misspelling("".join(core)) or _is_spelt_out(core):
+        return _opt_out_of_sender(message, facts, f"Subject: {message.subject[:200]}")
+    words = _WORD.findall(plain(message.subject))
+    if any(facts.vocabulary.is_misspelling(word) for word in words):
+        return _review(message, facts, "what may be the word, misspelt, among others")
+    return None
+
+
+def has_no_subject(message: InboundMessage) -> bool:
+    """Nothing but prefixes, or what a mail program writes in its place."""
+    text = plain(message.subject)
+    return text[end_of_prefixes(text) :].strip(" ()<>[].-:") in _NO_SUBJECT
+
+
+def asks(message: InboundMessage, facts: Facts) -> bool:
+    """Whether the subject holds an entry of the vocabulary or a misspelling."""
+    if facts.vocabulary.find(message.subject) is not None:
+        return True
+    return any(map(facts.vocabulary.is_misspelling, _WORD.findall(plain(message.subject))))
+
+
+def _word_in_body(message: InboundMessage, facts: Facts) -> Verdict | None:
+    lines = written_lines(message)
+    if not lines or len(lines[0].split()) > _LONGEST_REQUEST:
+        return None
+    if facts.vocabulary.sounds_like_a_robot(lines[0]):  # a list's footer
+        return None
+    hit = facts.vocabulary.find(lines[0])
+    core = facts.vocabulary.core_of(lines[0])
+    is_misspelt = facts.vocabulary.is_misspelling("".join(core))
+    if hit is None and not is_misspelt:
+        return None
+    evidence = f"no subject; first line: {lines[0][:200]}"
+    is_alone = is_misspelt or _says_nothing_else(hit)
+    if is_alone and _is_signature(lines[1:]):
+        return _opt_out_of_sender(message, facts, evidence)
+    return Review(
+        evidence=evidence,
+        reason="no subject, and the word among others in the first line of the body",
+        addresses=_may_have_asked(message, facts),
     )
 
 
-@lru_cache(maxsize=16)
-def _untagged_key(help_address: str) -> str:
-    try:
-        return parse_address(help_address).untagged_key
-    except AddressError:
-        return ""
+def _says_nothing_else(hit: Hit | None) -> bool:
+    return hit is not None and hit.is_alone and hit.is_certain
 
 
-def _doubt(hit: Hit, message: InboundMessage, facts: Facts) -> str:
-    """Why the word in this subject may not be a request; "" where it is one."""
-    before, after = hit.text[: hit.start], hit.text[hit.end :]
-    is_call = after.startswith("(") and before.endswith(".")
-    if is_call or _CODE_BEFORE.search(before[-3:]) or _CODE_AFTER.match(after):
-        return "the word is part of program text"
-    if _ROBOT_SAYS.search(hit.text):
-        return "it reads like the answer of a mailing list's robot"
-    if _is_in_a_thread_of_others(message, facts):
-        return "a reply in a mailing list's thread that is not ours"
-    return ""
+def _is_signature(lines: tuple[str, ...]) -> bool:
+    return len(lines) <= _LONGEST_SIGNATURE and all(
+        len(line.split()) <= _LONGEST_SIGNATURE and not line.endswith("?") for line in lines
+    )
 
 
-def _is_in_a_thread_of_others(message: InboundMessage, facts: Facts) -> bool:
-    answered = (*message.in_reply_to, *message.references)
-    if not answered or not _REPLY.match(message.subject):
-        return False
-    if any(message_id in facts.our_messages for message_id in answered):
-        return False
-    lists = [message.header(name).lower() for name in _LIST_FIELDS]
-    is_ours = any(own.lower() in text for own in facts.own_lists for text in lists)
-    return any(lists) and not is_ours
+def _is_spelt_out(core: tuple[str, ...]) -> bool:
+    """`u n s u b s c r i b e`, `un-subscribe`."""
+    return len(core) > 1 and "".join(core) == "unsubscribe"
+
+
+def _behind(message: InboundMessage, facts: Facts) -> tuple[Address, ...]:
+    return behind_the_list(message, facts)
+
+
+def _may_have_asked(message: InboundMessage, facts: Facts) -> tuple[Address, ...]:
+    return (*senders(message, facts), *behind_the_list(message, facts))[:MAX_HELD]
+
+
+def _review(message: InboundMessage, facts: Facts, reason: str) -> Review:
+    return Review(
+        evidence=f"Subject: {message.subject[:200]}",
+        reason=reason,
+        addresses=_may_have_asked(message, facts),
+    )
 
 
 def _opt_out_of_sender(message: InboundMessage, facts: Facts, evidence: str) -> Verdict:
-    senders = _senders(message, facts)
-    if len(message.from_mailboxes) == 1 and not message.from_is_group:
-        return OptOut(
-            evidence=evidence, addresses=senders, asked_about=_asked_about(senders, message, facts)
+    checks = authentication(message, facts.authserv_ids)
+    evidence = f"{evidence}; {checks}" if str(checks) else evidence
+    reason = _why_nobody_is_sure(message)
+    if facts.is_brake_on and checks.is_failed:
+        reason = "one of a burst of requests whose senders failed authentication"
+    behind = behind_the_list(message, facts)
+    known = tuple(address for address in behind if address.match_key in facts.known)
+    leaving = (*senders(message, facts), *known)
+    if reason or not leaving:
+        return Review(
+            evidence=evidence,
+            reason=reason or "From is a list's address; who wrote to the list is not known to us",
+            addresses=_may_have_asked(message, facts),
         )
+    return OptOut(
+        evidence=evidence,
+        addresses=leaving,
+        held_addresses=tuple(address for address in behind if address not in known),
+        asked_about=asked_about(leaving, message, facts),
+    )
+
+
+def _why_nobody_is_sure(message: InboundMessage) -> str:
+    if is_one_person(message):
+        return ""
     if not message.from_mailboxes:
-        reason = "no address in From can be read"
-    elif message.from_is_group:
-        reason = "From is a group"
-    else:
-        reason = f"{len(message.from_mailboxes)} addresses in From"
-    return Review(evidence=evidence, reason=reason, addresses=senders)
-
-
-def _senders(message: InboundMessage, facts: Facts) -> tuple[Address, ...]:
-    """Every readable From address that is not our own."""
-    addresses = (box.address for box in message.from_mailboxes)
-    return tuple(address for address in addresses if not is_own(address, facts))[:MAX_HELD]
-
-
-def _asked_about(
-    senders: tuple[Address, ...], message: InboundMessage, facts: Facts
-) -> tuple[OurMessage, ...]:
-    """Owners of the messages this mail answers, when they are not its sender (A forwarded to B)."""
-    keys = {key for sender in senders for key in (sender.match_key, sender.untagged_key)}
-    found: dict[int, OurMessage] = {}
-    for message_id in (*message.in_reply_to, *message.references):
-        ours = facts.our_messages.get(message_id)
-        if ours is None:
-            continue
-        owner = parse_mailboxes(ours.address or "")
-        if not owner or owner[0].address.match_key not in keys:
-            found[ours.outbox_id] = ours
-    return tuple(found.values())[:MAX_HELD]
-
-
-def _embedded_senders(message: InboundMessage, facts: Facts) -> tuple[Address, ...]:
-    """Who wrote the messages that are attached to this one."""
-    found: dict[str, Address] = {}
-    for part in message.parts:
-        if part.content_type != "message/rfc822":
-            continue
-        head, _, _ = split_message(part.body)
-        for value in parse_fields(head).undecoded("from"):
-            for box in parse_mailboxes(value):
-                if not is_own(box.address, facts):
-                    found[box.address.match_key] = box.address
-    return tuple(found.values())[:MAX_HELD]
+        return "no address in From can be read"
+    if message.from_is_group:
+        return "From is a group"
+    return f"{len(message.from_mailboxes)} addresses in From"

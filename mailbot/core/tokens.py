@@ -22,12 +22,14 @@ _MAC_BYTES: Final = 12
 _PERSON_BYTES: Final = 16
 _OUTBOX_BYTES: Final = 8
 _OPT_OUT: Final = b"mailbot/opt-out\0"
+_UNDO: Final = b"mailbot/undo\0"
 _RETURN_PATH: Final = b"mailbot/return-path\0"
 
-# `u` an opt-out of one person, `b` the return path of one message.
-TokenPrefix = Literal["u", "b"]
+# `u` an opt-out of one person, `r` its undoing, `b` the return path of one message.
+TokenPrefix = Literal["u", "r", "b"]
 _IN_TEXT: Final = {
     "u": re.compile(r"(?<![a-z0-9])u-([a-z2-7]{20,80})(?![a-z0-9])", re.IGNORECASE | re.ASCII),
+    "r": re.compile(r"(?<![a-z0-9])r-([a-z2-7]{20,80})(?![a-z0-9])", re.IGNORECASE | re.ASCII),
     "b": re.compile(r"(?<![a-z0-9])b-([a-z2-7]{20,80})(?![a-z0-9])", re.IGNORECASE | re.ASCII),
 }
 
@@ -73,7 +75,7 @@ class TokenKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class OptOutToken:
+class PersonToken:
     """A token that we signed: for whom, and whether its key has leaked since."""
 
     person_hash: str
@@ -83,16 +85,22 @@ class OptOutToken:
 
 def sign_opt_out(keys: TokenKeys, person_hash: str) -> str:
     """47 characters: key id, person hash (32 hex digits) and MAC."""
-    person = bytes.fromhex(person_hash)
-    if len(person) != _PERSON_BYTES:
-        raise InputError(f"A person hash has 32 hex digits, not {len(person_hash)}.")
-    return _sign(keys.signing(), _OPT_OUT, person)
+    return _sign(keys.signing(), _OPT_OUT, _person_bytes(person_hash))
 
 
-def verify_opt_out(keys: TokenKeys, token: str) -> OptOutToken:
+def verify_opt_out(keys: TokenKeys, token: str) -> PersonToken:
     """Upper and lower case alike. Raises TokenError: forged, cut short, or of an unknown key."""
-    key, person = _verify(keys, _OPT_OUT, token, _PERSON_BYTES)
-    return OptOutToken(person.hex(), key.key_id, key.is_revoked)
+    return _verify_person(keys, _OPT_OUT, token)
+
+
+def sign_undo(keys: TokenKeys, person_hash: str) -> str:
+    """47 characters, like an opt-out token; neither passes for the other."""
+    return _sign(keys.signing(), _UNDO, _person_bytes(person_hash))
+
+
+def verify_undo(keys: TokenKeys, token: str) -> PersonToken:
+    """Raises TokenError like `verify_opt_out`."""
+    return _verify_person(keys, _UNDO, token)
 
 
 def sign_return_path(keys: TokenKeys, outbox_id: int) -> str:
@@ -111,6 +119,11 @@ def verify_return_path(keys: TokenKeys, token: str) -> int:
 def opt_out_address(help_address: str, token: str) -> str:
     """`help+u-TOKEN@domain`: where List-Unsubscribe points."""
     return _tagged(help_address, "u", token)
+
+
+def undo_address(help_address: str, token: str) -> str:
+    """`help+r-TOKEN@domain`: the way back, in the body of an acknowledgement and nowhere else."""
+    return _tagged(help_address, "r", token)
 
 
 def return_path_address(help_address: str, token: str) -> str:
@@ -132,6 +145,18 @@ def tokens_in(addresses: Iterable[Address], prefix: TokenPrefix) -> tuple[str, .
 def tokens_in_text(text: str, prefix: TokenPrefix) -> tuple[str, ...]:
     """The same in a subject, for mailboxes that plus-addresses do not reach: `… u-TOKEN …`."""
     return tuple(dict.fromkeys(hit.lower() for hit in _IN_TEXT[prefix].findall(text)))
+
+
+def _person_bytes(person_hash: str) -> bytes:
+    person = bytes.fromhex(person_hash)
+    if len(person) != _PERSON_BYTES:
+        raise InputError(f"A person hash has 32 hex digits, not {len(person_hash)}.")
+    return person
+
+
+def _verify_person(keys: TokenKeys, context: bytes, token: str) -> PersonToken:
+    key, person = _verify(keys, context, token, _PERSON_BYTES)
+    return PersonToken(person.hex(), key.key_id, key.is_revoked)
 
 
 def _tagged(help_address: str, prefix: TokenPrefix, token: str) -> str:

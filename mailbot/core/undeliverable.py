@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from mailbot.core.vocabulary import fold
+from mailbot.core.folding import fold
 
 # RFC 3463 §3.2 and RFC 7505: bad mailbox, bad system, bad syntax, moved, null MX.
 PERMANENT_STATUS: Final = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})

@@ -31,7 +31,10 @@ class Facts:
     """What intake looked up beforehand. Everything may be empty; no rule needs a fact to be safe.
 
     `our_messages` is keyed by Message-ID (with its brackets) and by `outbox:ID` for return paths;
-    `mentions` in `mailbot.core.recognition` says which keys to look up.
+    `known` are match keys of addresses in the outbox or in an audience. `mentions` in
+    `mailbot.core.recognition` says what to look up. `is_brake_on`: so many requests that failed
+    authentication came lately that the next ones go to a person. `is_opt_out_folder`: the mail
+    stands where staff drag a mail to opt its sender out.
     """
 
     help_address: str = ""
@@ -39,6 +42,10 @@ class Facts:
     own_lists: frozenset[str] = frozenset()
     token_keys: TokenKeys | None = None
     our_messages: Mapping[str, OurMessage] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
+    authserv_ids: frozenset[str] = frozenset()
+    is_brake_on: bool = False
+    is_opt_out_folder: bool = False
     vocabulary: Vocabulary = THE_WORD
 
 
@@ -53,6 +60,7 @@ class FailedRecipient:
     status: str  # RFC 3463, "" where the report has none
     diagnostic: str
     is_permanent: bool  # the mailbox or its domain does not exist
+    is_final: bool = True  # False while the reporting server goes on trying
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +88,11 @@ class OptOut(Verdict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptIn(Verdict):
-    """The persons of these undo tokens want offers again."""
+    """The persons of these undo tokens want offers again; `addresses` are who wrote that."""
 
     name: ClassVar[str] = "opt_in"
     person_hashes: tuple[str, ...] = ()
+    addresses: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,57 +3,111 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 from mailbot.core.errors import InputError
+from mailbot.core.folding import plain
 from mailbot.core.vocabulary import Boundary, Entry, Vocabulary, Where
 
-_KEYS: Final = frozenset({"language", "form", "where", "boundary"})
+_PROMISED: Final = "unsubscribe"
+_TABLES: Final = ("entry", "courtesy", "misspelling", "come_back", "refusal", "robot", "off")
+_KEYS: Final = frozenset(
+    {"language", "form", "forms", "where", "boundary", "objects", "unless", "certain"}
+)
 
 
 def load_vocabulary(extra: Path | None = None) -> Vocabulary:
     """The shipped vocabulary, then the admin's file. Raises InputError with file and entry.
 
-    The shipped entries always stay: no file can take the promised word away.
+    The promised word always stays: no file can take it away.
     """
     shipped = resources.files(__package__).joinpath("vocabulary.toml").read_bytes()
-    entries = _entries(shipped, "vocabulary.toml")
+    tables = _tables(shipped, "vocabulary.toml")
     if extra is not None:
         try:
-            entries += _entries(extra.read_bytes(), str(extra))
+            added = _tables(extra.read_bytes(), str(extra))
         except OSError as error:
             raise InputError(
                 f"The vocabulary cannot be read: {error.strerror}.", where=str(extra)
             ) from error
-    return Vocabulary(entries)
+        off = {plain(form) for entry in added["off"] for form in entry.forms} - {_PROMISED}
+        kept = {name: _without(entries, off) for name, entries in tables.items()}
+        tables = {name: (*entries, *added[name]) for name, entries in kept.items()}
+    return Vocabulary(
+        entries=tables["entry"],
+        courtesies=tuple(form for entry in tables["courtesy"] for form in entry.forms),
+        misspellings=tuple(form for entry in tables["misspelling"] for form in entry.forms),
+        come_back=tables["come_back"],
+        refusals=tables["refusal"],
+        robots=tables["robot"],
+    )
 
 
-def _entries(raw: bytes, where: str) -> tuple[Entry, ...]:
+def _without(entries: Iterable[Entry], off: set[str]) -> tuple[Entry, ...]:
+    found = []
+    for entry in entries:
+        forms = tuple(form for form in entry.forms if plain(form) not in off)
+        if forms:
+            found.append(replace(entry, forms=forms))
+    return tuple(found)
+
+
+def _tables(raw: bytes, where: str) -> dict[str, tuple[Entry, ...]]:
     try:
-        tables = tomllib.loads(raw.decode("utf-8")).get("entry", [])
+        read = tomllib.loads(raw.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"This is not TOML in UTF-8: {error}.", where=where) from error
-    if not isinstance(tables, list):
+    unknown = sorted(set(read) - set(_TABLES))
+    if unknown:
+        raise InputError(
+            f"Unknown tables: {', '.join(unknown)}.",
+            where=where,
+            next_step=f"Known are {', '.join(f'[[{name}]]' for name in _TABLES)}.",
+        )
+    courtesies = read.get("courtesy", [])
+    if isinstance(courtesies, list):  # they stand around a whole subject; one may be a letter
+        read["courtesy"] = [
+            {"where": "whole_subject", **one} if isinstance(one, dict) else one
+            for one in courtesies
+        ]
+    return {name: _entries(read.get(name, []), f"{where}, {name}") for name in _TABLES}
+
+
+def _entries(tables: object, where: str) -> tuple[Entry, ...]:
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InputError("Entries are written as [[entry]].", where=where)
-    return tuple(_entry(table, f"{where}, entry {n}") for n, table in enumerate(tables, start=1))
+    return tuple(_entry(table, f"{where} {n}") for n, table in enumerate(tables, start=1))
 
 
 def _entry(table: dict[str, Any], where: str) -> Entry:
     unknown = sorted(set(table) - _KEYS)
-    if unknown or not {"language", "form"} <= set(table):
+    if unknown or "language" not in table or not {"form", "forms"} & set(table):
         raise InputError(
             f"Unknown keys: {', '.join(unknown)}." if unknown else "A key is missing.",
             where=where,
-            next_step="Write language and form, and where or boundary if they differ.",
+            next_step="Write language and forms, and where, boundary, objects, unless or certain.",
         )
     try:
         return Entry(
             language=str(table["language"]),
-            form=str(table["form"]),
+            forms=_texts(table.get("forms", [table.get("form")]), "forms", where),
             where=Where(table.get("where", Where.ANYWHERE)),
             boundary=Boundary(table.get("boundary", Boundary.WORD)),
+            objects=_texts(table.get("objects", []), "objects", where),
+            unless=_texts(table.get("unless", []), "unless", where),
+            is_certain=table.get("certain", True) is not False,
         )
     except ValueError as error:
         raise InputError(str(error), where=where) from error
+
+
+def _texts(value: object, key: str, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise InputError(
+            f"{key} is not a list of texts.", where=where, next_step=f'Write {key} = ["…", "…"].'
+        )
+    return tuple(value)

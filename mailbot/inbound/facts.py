@@ -27,10 +27,11 @@ def facts_of(shop: Shop) -> Facts:
 
 def look_up(conn: Connection, messages: Iterable[InboundMessage], shop: Shop) -> Facts:
     """The facts for these messages together: one statement for a whole batch."""
+    known = facts_of(shop)
     message_ids: set[str] = set()
     outbox_ids: set[int] = set()
     for message in messages:
-        named = mentions(message, shop.token_keys)
+        named = mentions(message, known)
         # Ours are ASCII; PostgreSQL would refuse the whole batch for a NUL in a stranger's.
         message_ids.update(one for one in named.message_ids if one.isascii() and one.isprintable())
         outbox_ids.update(named.outbox_ids)
@@ -43,4 +44,4 @@ def look_up(conn: Connection, messages: Iterable[InboundMessage], shop: Shop) ->
         for sent in outbox.messages_named(conn, texts, numbers):
             our = OurMessage(sent.outbox_id, sent.person, sent.address, sent.kind)
             found[sent.message_id] = found[f"outbox:{sent.outbox_id}"] = our
-    return replace(facts_of(shop), our_messages=found)
+    return replace(known, our_messages=found)
