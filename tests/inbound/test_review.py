@@ -17,10 +17,12 @@ from mailbot.core.outbox_states import State
 from mailbot.inbound import review
 from mailbot.inbound.review import Decider
 from mailbot.store import consent, reviews, suppressions
+from mailbot.store.columns import DatabaseTime
 from mailbot.store.engine import Connection, Database
 from mailbot.store.reviews import ReviewItem
 from mailbot.store.tables import ReviewState
 from mailbot.store.tables import outbox as outbox_rows
+from mailbot.store.tables import reviews as review_rows
 from tests.people import NOON, event, person
 from tests.reviewing import ANN, hold, item_of, let_time_run_out, quarantine
 from tests.store.filling import begin, campaign_under_way, claim, end, state_of
@@ -145,6 +147,8 @@ def test_an_unknown_review_is_told(database: Database, act: Act) -> None:
 def test_quarantined_mail_opts_nobody_out_and_can_be_dismissed(database: Database) -> None:
     number = quarantine(database)
     let_time_run_out(database, number)
+    with database.read() as conn:
+        assert reviews.overdue(conn) == [], "many of them would hide those that hold somebody"
     assert review.expire_overdue(database, "7") == 0
     with pytest.raises(RefusedError, match="nobody") as refused:
         review.accept(database, number, EVE)
@@ -322,8 +326,11 @@ def test_an_item_of_a_token_has_the_address_that_was_mailed(database: Database) 
 
 
 def test_what_was_kept_of_the_mail_is_of_this_item(database: Database) -> None:
+    """Also where both were opened before either event was recorded."""
     first = hold(database, mail="m1", evidence={"Subject": "one"})
     second = hold(database, mail="m2", evidence={"Subject": "two"})
+    with database.write() as conn:
+        conn.execute(update(review_rows).values(opened_at=DatabaseTime(-60)))
     with database.read() as conn:
         kept = [reviews.asked(conn, item_of(database, number)) for number in (first, second)]
     assert [each and each.evidence for each in kept] == [{"Subject": "one"}, {"Subject": "two"}]
