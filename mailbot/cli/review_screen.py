@@ -124,10 +124,8 @@ def show_item(item: ReviewItem, at: datetime) -> None:
     is_open = item.state is ReviewState.OPEN
     held = "Held" if is_open and item.person else "Was held" if item.person else "Holds"
     place = item.place
-    rows = {
-        "Due" if is_open else "Decided": _due(item, at).removeprefix("due ")
-        if is_open
-        else _decision(item),
+    due = {"Due": _due(item, at).removeprefix("due ")}
+    rows = (due if is_open else {"Decided": _decision(item)}) | {
         held: _held(item),
         "Rule": item.rule,
         "Why": printable(item.because),
@@ -138,7 +136,8 @@ def show_item(item: ReviewItem, at: datetime) -> None:
     screen.print(Text(f"Review {item.id}", "bold"))
     _show_pairs(rows)
     if is_open and item.person:
-        screen.print("  Undecided, it becomes an opt-out. Order status goes on.")
+        unless = Text("Undecided, it becomes an opt-out. Order status goes on.")
+        screen.print(Padding.indent(unless, 2))
 
 
 def show_mail(mail: FoundMail) -> None:
@@ -171,13 +170,11 @@ def show_next_step(item: ReviewItem) -> None:
     """How to decide, where it is open."""
     if item.state is not ReviewState.OPEN:
         return
-    screen = console()
-    screen.print()
-    if item.person:
-        screen.print(f"It is a request:  mailbot review accept {item.id}")
-    else:
-        screen.print("It is a request:  mailbot suppress add ADDRESS, and dismiss this one")
-    screen.print(f"It is none:       mailbot review dismiss {item.id}")
+    accept = f"mailbot review accept {item.id}"
+    if item.person is None:
+        accept = "mailbot suppress add ADDRESS, then dismiss"
+    # Not by the console, which would break what is to be typed.
+    typer.echo(f"\nA request?  {accept}\nNone?       mailbot review dismiss {item.id}")
 
 
 def main_headers(message: InboundMessage) -> dict[str, str]:

@@ -121,7 +121,7 @@ def test_a_narrow_terminal_gets_whole_words_and_no_line_that_is_too_long(
     for arguments in (("list",), ("list", "--all"), ("show", "1")):
         shown = mailbot("review", *arguments).out
         # What is to be typed is not broken into two lines.
-        assert max(len(line) for line in shown.splitlines()) <= max(columns, 44), shown
+        assert max(len(line) for line in shown.splitlines()) <= max(columns, 40), shown
         whole = "".join(shown.split())
         assert "wilhelmina.van.der.meer+tea@mail.hollowandfinch.example" in whole
         assert "thesubjectsaysnotto" in whole
@@ -393,6 +393,16 @@ def test_of_a_mail_that_is_gone_what_was_kept_is_shown(desk: HelpDesk) -> None:
     assert "it was moved or deleted" in found["mail_missing_because"]
     assert found["evidence"]["Subject"] == "as kept"
     assert desk.mailbot("review", "accept", str(number)).code == 0
+
+
+def test_a_decided_review_is_shown_with_who_decided_it(desk: HelpDesk) -> None:
+    number, _ = desk.arrive(DOUBTFUL)
+    desk.mailbot("review", "dismiss", str(number), "--by", "Eve")
+    shown = desk.show(number)
+    assert "dismissed by Eve, " in shown
+    assert "Was held" in shown
+    assert "becomes an opt-out" not in shown
+    assert "mailbot review accept" not in shown
 
 
 def test_where_the_server_is_away_what_was_kept_is_shown_and_the_outage_told(
