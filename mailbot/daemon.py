@@ -206,7 +206,7 @@ class _Daemon:
         ticker = self._make_ticker()
         for watcher in self._watchers:
             watcher.thread.start()
-        sending = asyncio.create_task(self._sender.run(self._stop))
+        sending = asyncio.create_task(self._send())
         sending.add_done_callback(lambda _: self._stop.set())
         ticker.start()
         notify.tell("READY=1")
@@ -221,6 +221,14 @@ class _Daemon:
             await sending  # raises what ended the sender, if anything did
             await asyncio.to_thread(self._join)
             log.info("daemon_stopped")
+
+    async def _send(self) -> None:
+        """In shadow mode nothing leaves: an opt-out that is only noted withholds nothing."""
+        if self._settings.recognition.mode == "shadow":
+            log.warning("shadow_mode", sends="nothing")
+            await self._stop.wait()
+        else:
+            await self._sender.run(self._stop)
 
     def _join(self) -> None:
         for watcher in self._watchers:
@@ -247,7 +255,7 @@ class _Daemon:
         ticker.add_job(partial(_guarded, job), "interval", seconds=seconds, id=job.__name__)
 
     async def _tick_campaigns(self) -> None:
-        if not self._is_right_key:
+        if not self._is_right_key or self._settings.recognition.mode == "shadow":
             return
         if await campaigns.tick(self._database, self._our_domain):
             self._sender.wake()
@@ -274,7 +282,8 @@ class _Daemon:
         """Ping the watchdog while every part makes progress: a ping by itself proves nothing."""
         now = boot_seconds()
         stuck = [watcher.thread.name for watcher in self._watchers if watcher.is_stuck(now)]
-        if now - self._sender.progressed_at > _STUCK_AFTER:
+        is_sending = self._settings.recognition.mode == "live"
+        if is_sending and now - self._sender.progressed_at > _STUCK_AFTER:
             stuck.append("sender")
         if stuck:
             log.critical("part_stuck", parts=stuck)

@@ -24,6 +24,7 @@ from mailbot.config import (
     read_secret,
 )
 from mailbot.core.errors import ConfigError, MailbotError, SchemaError
+from mailbot.inbound.folders import watched_folders
 from mailbot.inbound.imap import Mailbox
 from mailbot.outbound.order_status import OrderStatusTypes
 from mailbot.outbound.smtp import RelayConnection
@@ -172,8 +173,10 @@ def _mailbox(settings: Settings, mailbox: MailboxSettings) -> Iterator[Finding]:
     try:
         with Mailbox(mailbox, password) as opened:
             yield Finding(Level.OK, subject, f"{mailbox.host} lets {mailbox.username} in.")
-            names = [folder.name for folder in opened.folders()]
-            for folder in mailbox.folders:
+            existing = opened.folders()
+            names = [folder.name for folder in existing]
+            watched = [folder.name for folder in watched_folders(mailbox, existing)]
+            for folder in watched:
                 yield _folder(opened, subject, folder, names)
             if mailbox.idle and not opened.can_idle:
                 what = f"it offers no IDLE: it is looked at every {mailbox.poll_seconds} seconds."
@@ -182,7 +185,7 @@ def _mailbox(settings: Settings, mailbox: MailboxSettings) -> Iterator[Finding]:
     except MailbotError as error:
         yield _failure(subject, error)
         return
-    unwatched = [name for name in names if name not in mailbox.folders]
+    unwatched = [name for name in names if name not in watched]
     if unwatched:
         yield Finding(Level.OK, subject, f"folders that are not watched: {', '.join(unwatched)}.")
     yield from _expiry(subject, certificate)

@@ -80,7 +80,7 @@ def test_where_all_is_right_nothing_fails(config: Path) -> None:
         "has the right schema",
         "127.0.0.1 lets help in",
         "the folder INBOX can be read (0 mails)",
-        "folders that are not watched: Junk",
+        "the folder Junk can be read (0 mails)",
         "it lets mailbot in, over TLS",
     ):
         assert words in told

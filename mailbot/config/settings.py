@@ -28,6 +28,7 @@ from mailbot.config.values import (
     ExistingFolder,
     HelpAddress,
     Host,
+    Keyword,
     Line,
     MailAddress,
     Number,
@@ -56,6 +57,7 @@ class ShopSettings(_Table):
     website: Website = Field(default="", examples=["https://hollowandfinch.example"])
     policy_version: Line = "1"
     own_domains: tuple[OwnDomain, ...] = Field(default=(), examples=[["hollowandfinch.example"]])
+    own_lists: tuple[Line, ...] = Field(default=(), examples=[["help.hollowandfinch.example"]])
 
 
 class StoreSettings(_Table):
@@ -104,7 +106,12 @@ class MailboxSettings(_Server):
     host: Host = Field(examples=["imap.hollowandfinch.example"])
     username: Line = Field(examples=["help@hollowandfinch.example"])
     password_file: SecretName = Field(examples=["imap-password"])
-    folders: tuple[Line, ...] = Field(default=("INBOX",), min_length=1)
+    folders: tuple[Line, ...] = Field(default=(), examples=[["INBOX", "Junk"]])
+    opt_out_folder: Line | None = Field(default=None, examples=["Opt out"])
+    authserv_ids: tuple[Line, ...] = Field(default=(), examples=[["mx.hollowandfinch.example"]])
+    filing: Literal["off", "keyword", "move"] = "off"
+    filing_keyword: Keyword = "mailbot-opt-out"
+    filing_folder: Line = "Unsubscribed"
     poll_seconds: Number = Field(default=60, ge=1, le=3600)
     idle: bool = True
 
@@ -112,6 +119,16 @@ class MailboxSettings(_Server):
     def effective_port(self) -> int:
         """The port that is meant, also where none is written."""
         return self.port or (993 if self.security == "tls" else 143)
+
+
+class RecognitionSettings(_Table):
+    """[recognition]: what mail means, and when a person is asked."""
+
+    mode: Literal["live", "shadow"] = "live"
+    vocabulary: ExistingFile | None = Field(default=None, examples=["/etc/mailbot/vocabulary.toml"])
+    brake_requests: Number = Field(default=20, ge=1, le=100_000)
+    bounce_days: Number = Field(default=5, ge=2, le=100)
+    bounce_within_days: Number = Field(default=30, ge=2, le=365)
 
 
 class RelaySettings(_Server):
@@ -217,6 +234,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     keys: KeysSettings
     mailboxes: tuple[MailboxSettings, ...] = Field(alias="mailbox", min_length=1)
+    recognition: RecognitionSettings = RecognitionSettings()
     relay: RelaySettings
     sender: SenderSettings = SenderSettings()
     campaigns: CampaignsSettings

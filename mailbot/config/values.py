@@ -123,6 +123,16 @@ def _host(text: str) -> str:
     return text
 
 
+def _keyword(text: str) -> str:
+    # RFC 3501 §9: flag-keyword is an atom; what begins with a backslash belongs to the server.
+    if not re.fullmatch(r"[^\s(){%*\"\\\]\x00-\x1f\x7f-\uffff]{1,60}", text):
+        raise InputError(
+            f"{text[:80]!r} is not a keyword.",
+            next_step='Write letters, digits and "-", like "mailbot-opt-out".',
+        )
+    return text
+
+
 def _website(text: str) -> str:
     if text and not re.match(r"https?://[^\s/]+", text):
         raise InputError(
@@ -218,6 +228,7 @@ OwnDomain = Annotated[Line, AfterValidator(_own_domain)]
 Host = Annotated[Line, AfterValidator(_host)]
 Website = Annotated[str, AfterValidator(_one_line), AfterValidator(_website)]
 StoreUrl = Annotated[Line, AfterValidator(_store_url)]
+Keyword = Annotated[Line, AfterValidator(_keyword)]
 SecretName = Line  # a bare name, or a path: see secrets.py
 ExistingFile = Annotated[Path, AfterValidator(_file)]
 ExistingFolder = Annotated[Path, AfterValidator(_folder)]

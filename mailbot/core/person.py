@@ -24,6 +24,11 @@ class Person:
     untagged_hash: str
 
 
+def is_same(one: Person, other: Person) -> bool:
+    """Whether the two are one mailbox, with or without +tag: the rule by which the list matches."""
+    return one.person_hash == other.person_hash or one.untagged_hash == other.untagged_hash
+
+
 @dataclass(frozen=True, slots=True)
 class PersonKey:
     """The secret behind every person hash; it is never printed, compared or stored."""

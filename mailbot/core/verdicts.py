@@ -62,6 +62,15 @@ class FailedRecipient:
     is_permanent: bool  # the mailbox or its domain does not exist
     is_final: bool = True  # False while the reporting server goes on trying
 
+    @property
+    def may_pass(self) -> bool:
+        """Given up for a reason that may pass (RFC 3463: 4.x.x, or the mailbox's state, 5.2.x).
+
+        A 5.7.1 is about us, and says nothing about the recipient.
+        """
+        is_passing = not self.status or self.status.startswith(("4.", "5.2."))
+        return self.is_final and not self.is_permanent and is_passing
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:

@@ -13,21 +13,17 @@ from mailbot.core.address import Address
 from mailbot.core.auto_reply import auto_reply_evidence
 from mailbot.core.consent import ConsentEvent, Kind, Source
 from mailbot.core.deadlines import is_worth_acknowledging
-from mailbot.core.person import Person
+from mailbot.core.doubts import ROBOTS
+from mailbot.core.person import Person, is_same
 from mailbot.core.verdicts import Bounce, Complaint, OptIn, OptOut, OurMessage, Review, Verdict
 from mailbot.inbound.mail import Mail
 from mailbot.inbound.shop import Shop
-from mailbot.store import consent, outbox, reviews
+from mailbot.store import consent, outbox, reviews, tallies
 from mailbot.store.engine import Connection
 
 # One report may mark so many of our messages: a forged one shall not sweep the list.
 MOST_BOUNCES_A_REPORT = 20
 _LONGEST_EVIDENCE = 1_000  # characters
-_ROBOTS = frozenset({
-    "mailer-daemon", "postmaster", "noreply", "no-reply", "no_reply", "donotreply", "do-not-reply",
-    "do_not_reply", "bounce", "bounces", "nobody", "autoreply", "auto-reply", "listserv",
-    "majordomo", "mdaemon",
-})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +49,7 @@ def carry_out(conn: Connection, verdict: Verdict, mail: Mail, shop: Shop) -> tup
         case OptOut():
             return _opt_out(conn, verdict, mail, shop)
         case OptIn():
-            return _record(
-                conn, Kind.OPT_IN, _named(conn, verdict.person_hashes), verdict, mail, shop
-            )
+            return _opt_in(conn, verdict, mail, shop)
         case Bounce():
             return _bounce(conn, verdict, mail, shop)
         case Complaint():
@@ -110,7 +104,7 @@ def _opt_out(conn: Connection, verdict: OptOut, mail: Mail, shop: Shop) -> tuple
     if several:
         changes += hold(
             conn, several, verdict, mail, shop,
-            because="one of several senders of a mail that opted somebody out",
+            because="named by the header of a mail that opted somebody out",
         )  # fmt: skip
     asked_about = [
         each
@@ -128,17 +122,54 @@ def _opt_out(conn: Connection, verdict: OptOut, mail: Mail, shop: Shop) -> tuple
     return changes
 
 
+def _opt_in(conn: Connection, verdict: OptIn, mail: Mail, shop: Shop) -> tuple[Change, ...]:
+    """Who writes from the address that was opted out comes back; nobody brings another one back."""
+    writers = {subject.person for subject in held_for(verdict.addresses, shop)}
+    named = _named(conn, verdict.person_hashes)
+    theirs = [each for each in named if any(is_same(each.person, one) for one in writers)]
+    if len(theirs) < len(named):
+        reviews.open_item(
+            conn,
+            key=f"mail:{mail.identity}:nobody",
+            person=None,
+            place=mail.place,
+            rule=_rule(verdict),
+            because="asks offers again for somebody else, with the token of that person's answer",
+        )
+    return _record(conn, Kind.OPT_IN, theirs, verdict, mail, shop)
+
+
 def _bounce(conn: Connection, verdict: Bounce, mail: Mail, shop: Shop) -> tuple[Change, ...]:
     """Suppresses whom *we* mailed (return path or Message-ID), never whom the report names."""
-    if not verdict.is_permanent:
-        return ()
     our = sorted(verdict.our, key=lambda each: each.outbox_id)[:MOST_BOUNCES_A_REPORT]
+    if not verdict.is_permanent:
+        return _passing_bounce(conn, our, verdict, mail, shop)
     first = verdict.recipients[0]
     reply = _clean(f"{first.status} {first.diagnostic}".strip() or verdict.evidence)
     outbox.mark_bounced(conn, [each.outbox_id for each in our], reply)
     return _record(
         conn, Kind.UNDELIVERABLE, _owners(our), verdict, mail, shop, Source.DELIVERY_REPORT
     )
+
+
+def _passing_bounce(
+    conn: Connection, our: list[OurMessage], verdict: Bounce, mail: Mail, shop: Shop
+) -> tuple[Change, ...]:
+    """A full mailbox may be emptied; one that is full on so many days is given up."""
+    if not any(recipient.may_pass for recipient in verdict.recipients):
+        return ()
+    gone = []
+    for owner in _owners(our):
+        key = f"mail:{mail.identity}:passing:{owner.person.person_hash}"
+        tallies.note_passing_bounce(
+            conn, key=key, person=owner.person, received_at=mail.received_at
+        )
+        days = tallies.days_with_bounces(
+            conn, owner.person, until=mail.received_at, within=shop.bounce_within_days
+        )
+        if days >= shop.bounce_days:
+            gone.append(owner)
+    return _record(conn, Kind.UNDELIVERABLE, gone, verdict, mail, shop, Source.DELIVERY_REPORT)
 
 
 def _complaint(conn: Connection, verdict: Complaint, mail: Mail, shop: Shop) -> tuple[Change, ...]:
@@ -196,7 +227,7 @@ def _acknowledge(conn: Connection, address: Address, mail: Mail, shop: Shop) -> 
     is_list = bool(message.header("list-id")) or message.header("precedence").lower() in (
         "list", "bulk", "junk",
     )  # fmt: skip
-    is_robot = address.local_part.lower() in _ROBOTS or bool(auto_reply_evidence(message))
+    is_robot = address.local_part.lower() in ROBOTS or bool(auto_reply_evidence(message))
     if is_list or is_robot or shop.is_own(address):
         return
     outbox.enqueue_acknowledgement(

@@ -1,6 +1,7 @@
-"""The only door to imapclient: one connection to one mailbox, read and never changed.
+"""The only door to imapclient: one connection to one mailbox, read and, unless filing is on, never
+changed.
 
-EXAMINE and BODY.PEEK only, by UID. Every failure leaves as MailboxUnavailable (try again) or
+EXAMINE and BODY.PEEK, by UID. Every failure leaves as MailboxUnavailable (try again) or
 MailboxRefused (a person must act); see the traps beside the lines.
 """
 
@@ -11,7 +12,7 @@ import select
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,12 +26,13 @@ from mailbot.inbound.imap_answers import (
     Folder,
     FolderState,
     flag_names,
-    is_junk_name,
     literal,
     number,
+    role_of,
     utc,
 )
 from mailbot.inbound.imap_faults import explained, server_text
+from mailbot.inbound.imap_filing import keep_keyword, move_mails
 from mailbot.inbound.imap_login import introduce, log_in, start_tls, tls_context
 
 if TYPE_CHECKING:
@@ -129,7 +131,7 @@ class Mailbox:
     # -- reading -----------------------------------------------------------------------------
 
     def folders(self) -> tuple[Folder, ...]:
-        """The folders that can be examined, and which of them is for junk."""
+        """The folders that can be examined, and what each is for."""
         with explained(self.where, "listing its folders"):
             listed = self._connected().list_folders()
         found = []
@@ -137,8 +139,7 @@ class Mailbox:
             marks = {bytes(flag).lower() for flag in flags}
             if marks & {rb"\noselect", rb"\nonexistent"}:
                 continue
-            is_junk = rb"\junk" in marks or is_junk_name(name, delimiter)
-            found.append(Folder(name, is_junk))
+            found.append(Folder(name, role_of(marks, name, delimiter)))
         return tuple(found)
 
     def examine(self, folder: str) -> FolderState:
@@ -250,6 +251,36 @@ class Mailbox:
         if self._state is None:
             raise MailboxUnavailable("no folder is open.", where=self.where)
         return self._state
+
+    # -- filing (only where the admin configured it) -------------------------------------------
+
+    def mark(self, uids: Sequence[int], keyword: str) -> None:
+        """Give these mails of the examined folder a keyword. Raises MailboxRefused where the
+        server keeps none; \\Seen stays as it is."""
+        with self._opened_for_writing() as client:
+            keep_keyword(client, self.where, uids, keyword)
+
+    def move(self, uids: Sequence[int], folder: str) -> None:
+        """Move these mails of the examined folder. Raises MailboxRefused where the server has no
+        such folder, or can move nothing without expunging what others deleted."""
+        with self._opened_for_writing() as client:
+            move_mails(client, self.where, uids, folder)
+
+    @contextmanager
+    def _opened_for_writing(self) -> Iterator[IMAPClient]:
+        """SELECT the folder for the time of one change, and EXAMINE it again."""
+        state, client = self._examined(), self._connected()
+        with explained(self.where, f"opening the folder {state.name!r} for filing"):
+            answer = client.select_folder(state.name)
+        try:
+            if answer.get(b"UIDVALIDITY") != state.uidvalidity:
+                raise MailboxUnavailable(
+                    f"the folder {state.name!r} was made anew meanwhile.", where=self.where
+                )
+            yield client
+        finally:
+            if self._client is not None:
+                self.examine(state.name)
 
     # -- waiting -----------------------------------------------------------------------------
 

@@ -2,11 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-JUNK_NAMES = frozenset({"junk", "spam", "junk e-mail", "junk email", "bulk mail"})
+
+class Role(StrEnum):
+    """What a folder is for (RFC 6154); watched by default where it exists."""
+
+    INBOX = "inbox"
+    ALL = "all"  # Gmail's "All Mail"
+    ARCHIVE = "archive"
+    JUNK = "junk"
+    TRASH = "trash"
+    OTHER = "other"
+
+
+_MARKS = {
+    rb"\all": Role.ALL, rb"\archive": Role.ARCHIVE, rb"\junk": Role.JUNK, rb"\trash": Role.TRASH,
+    rb"\sent": Role.OTHER, rb"\drafts": Role.OTHER, rb"\flagged": Role.OTHER,
+}  # fmt: skip
+# Where the server marks nothing: what mail programs call them, in the languages they speak.
+_NAMES = {
+    Role.JUNK: (
+        "junk", "spam", "junk e-mail", "junk email", "bulk mail", "bulk", "spamverdacht",
+        "unerwünscht", "courrier indésirable", "indésirables", "correo no deseado",
+        "posta indesiderata", "ongewenste e-mail", "lixo eletrônico", "skräppost",
+        "søppelpost", "uønsket e-mail", "roskaposti", "wiadomości-śmieci",
+        "niechciane", "нежелательная почта", "спам", "迷惑メール",
+        "垃圾邮件", "垃圾郵件", "스팸",
+    ),
+    Role.TRASH: (
+        "trash", "deleted", "deleted items", "deleted messages", "bin", "papierkorb", "gelöscht",
+        "gelöschte elemente", "gelöschte objekte", "corbeille", "éléments supprimés", "papelera",
+        "elementos eliminados", "lixeira", "itens excluídos", "cestino", "posta eliminata",
+        "prullenbak", "prullenmand", "verwijderde items", "kosz", "elementy usunięte",
+        "papperskorgen", "borttaget", "papirkurv", "slettede elementer", "roskakori",
+        "корзина", "удаленные", "удалённые", "ごみ箱", "ゴミ箱", "已删除", "已删除邮件", "垃圾桶", "휴지통",
+    ),
+    Role.ARCHIVE: (
+        "archive", "archives", "archiv", "archivo", "archivio", "arquivo", "archief", "archiwum",
+        "arkiv", "arkisto", "архив", "アーカイブ", "归档", "封存", "보관함",
+    ),
+}  # fmt: skip
+_ROLES = {name.casefold(): role for role, names in _NAMES.items() for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +55,11 @@ class Folder:
     """A folder that can be examined, by its readable (not UTF-7) name."""
 
     name: str
-    is_junk: bool
+    role: Role
+
+    @property
+    def is_junk(self) -> bool:
+        return self.role is Role.JUNK
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +113,15 @@ def flag_names(flags: object) -> frozenset[str]:
     )
 
 
-def is_junk_name(name: str, delimiter: bytes | None) -> bool:
-    """Whether a folder without the mark of RFC 6154 is by its name the one for junk."""
-    return (
-        name.rsplit((delimiter or b"/").decode("ascii", "replace"), 1)[-1].casefold() in JUNK_NAMES
-    )
+def role_of(marks: Iterable[bytes], name: str, delimiter: bytes | None) -> Role:
+    """By the server's marks; without one, by the name."""
+    if name.upper() == "INBOX":
+        return Role.INBOX
+    for mark in marks:
+        if mark.lower() in _MARKS:
+            return _MARKS[mark.lower()]
+    last = name.rsplit((delimiter or b"/").decode("ascii", "replace"), 1)[-1]
+    return _ROLES.get(last.casefold(), Role.OTHER)
 
 
 def utc(moment: object) -> datetime | None:

@@ -18,7 +18,9 @@ import structlog
 
 from mailbot.config import MailboxSettings
 from mailbot.core.backoff import wait
-from mailbot.core.errors import MailbotError, MailboxError, MailboxRefused, StoreError
+from mailbot.core.errors import MailbotError, MailboxRefused, StoreError
+from mailbot.inbound.filing import Filing
+from mailbot.inbound.folders import WatchedFolder, watched_folders
 from mailbot.inbound.imap import Mailbox
 from mailbot.inbound.intake import Intake
 from mailbot.inbound.shop import Shop
@@ -32,6 +34,7 @@ _LONGEST_ACCOUNT = 100  # characters; the column's width
 # An outage passes; a refusal waits for a person, and too many logins lock an account.
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=1), timedelta(minutes=1)
 _FIRST_WAIT_REFUSED, _LONGEST_WAIT_REFUSED = timedelta(seconds=10), timedelta(minutes=10)
+_LIST_AGAIN = 600.0  # seconds
 LONGEST_PAUSE = 1.25 * _LONGEST_WAIT_REFUSED  # back-off adds a quarter at most
 
 log = structlog.get_logger(__name__)
@@ -81,6 +84,7 @@ class Watch:
         self.status = WatchStatus(account_of(settings))
         self.intake = Intake(
             self.status.account, shop, database,
+            authserv_ids=settings.authserv_ids, filing=Filing.of(settings),
             keep_alive=self._keep_alive, is_stopping=self._is_stopping,
         )  # fmt: skip
         self._settings = settings
@@ -90,6 +94,8 @@ class Watch:
         self._progress = progress
         self._lease_seconds = lease_seconds
         self._stop = threading.Event()
+        self._watched: tuple[WatchedFolder, ...] = ()
+        self._list_again = 0.0  # by time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
         """Watch until `stop` is set, then give the lease back."""
@@ -100,9 +106,9 @@ class Watch:
                 if self._take_lease():
                     with self._open_mailbox() as mailbox:
                         log.info("mailbox_connected", account=self.status.account)
-                        junk = _junk_folders(mailbox)
+                        self._list_again = 0.0
                         while not stop.is_set():
-                            self._look(mailbox, junk)
+                            self._look(mailbox)
                             failures = 0
                             self._wait_for_mail(mailbox)
                 else:
@@ -123,15 +129,15 @@ class Watch:
 
     # -- looking -------------------------------------------------------------------------------
 
-    def _look(self, mailbox: Mailbox, junk: frozenset[str]) -> None:
+    def _look(self, mailbox: Mailbox) -> None:
         """Hear every folder; one that is refused (gone, no rights) does not hide the others.
 
         The first folder comes last: it stays open, and IDLE watches it.
         """
         refused: MailboxRefused | None = None
-        for folder in reversed(self._settings.folders):
+        for folder in reversed(self._folders(mailbox)):
             try:
-                self.intake.hear(mailbox, folder, is_junk=folder in junk)
+                self.intake.hear(mailbox, folder)
             except MailboxRefused as error:
                 refused = error
             self._progress()
@@ -145,6 +151,17 @@ class Watch:
             self._see_again()
         else:
             self._go_blind(refused)
+
+    def _folders(self, mailbox: Mailbox) -> tuple[WatchedFolder, ...]:
+        """Listed anew now and then: people make folders while we watch."""
+        if time.monotonic() >= self._list_again:
+            try:
+                existing = mailbox.folders()
+            except MailboxRefused:  # a list that cannot be read must not hide the folders
+                existing = ()
+            self._watched = watched_folders(self._settings, existing)
+            self._list_again = time.monotonic() + _LIST_AGAIN
+        return self._watched
 
     def _wait_for_mail(self, mailbox: Mailbox) -> None:
         """Until the poll is due or the server says that something came; keeps the lease."""
@@ -218,11 +235,3 @@ def _pause(error: Exception, failures: int) -> float:
     if isinstance(error, MailboxRefused):
         first, longest = _FIRST_WAIT_REFUSED, _LONGEST_WAIT_REFUSED
     return wait(failures, first, longest, random.random()).total_seconds()
-
-
-def _junk_folders(mailbox: Mailbox) -> frozenset[str]:
-    """Mail from these is heard, and not answered."""
-    try:
-        return frozenset(folder.name for folder in mailbox.folders() if folder.is_junk)
-    except MailboxError:  # a folder list that cannot be read must not hide the folders
-        return frozenset()

@@ -34,5 +34,6 @@ class AcknowledgementLetters:
             datetime.now(UTC),
             in_reply_to=str(row.fields.get("in_reply_to", "")),
             references=[str(one) for one in row.fields.get("references", [])],
+            undo_address=self._letterhead.undo_address(row.person.person_hash),
         )
         return Outgoing("", address.envelope, composed.message, composed.needs_smtputf8)

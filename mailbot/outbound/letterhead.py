@@ -13,6 +13,8 @@ from mailbot.core.tokens import (
     return_path_address,
     sign_opt_out,
     sign_return_path,
+    sign_undo,
+    undo_address,
 )
 
 
@@ -45,6 +47,12 @@ class Letterhead:
         """help+u-TOKEN@…: stands in List-Unsubscribe and nowhere else."""
         return opt_out_address(
             self.shop.help_address.envelope, sign_opt_out(self.token_keys, person_hash)
+        )
+
+    def undo_address(self, person_hash: str) -> str:
+        """help+r-TOKEN@…: the way back, in the body of an acknowledgement alone."""
+        return undo_address(
+            self.shop.help_address.envelope, sign_undo(self.token_keys, person_hash)
         )
 
     def return_path(self, outbox_id: int) -> str:

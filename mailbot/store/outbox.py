@@ -27,6 +27,7 @@ from mailbot.store.tables import (
     IS_LEASED,
     IS_NO_CAMPAIGN,
     CampaignState,
+    audience_members,
     campaigns,
     outbox,
 )
@@ -354,6 +355,20 @@ def messages_named(
                     Person(row.person_hash, row.untagged_hash), row.address)
         for row in rows
     ]  # fmt: skip
+
+
+def known_hashes(conn: Connection, persons: Collection[Person]) -> frozenset[str]:
+    """Which of these exact hashes stand in the outbox or in an audience."""
+    hashes = [person.person_hash for person in persons]
+    if not hashes:
+        return frozenset()
+    sent = select(outbox.c.person_hash).where(outbox.c.person_hash.in_(hashes))
+    # By way of the campaigns: the index of audiences begins with them.
+    planned = select(audience_members.c.person_hash).where(
+        audience_members.c.campaign_id.in_(select(campaigns.c.id)),
+        audience_members.c.person_hash.in_(hashes),
+    )
+    return frozenset(conn.execute(sent.union(planned)).scalars())
 
 
 def person_of_hash(conn: Connection, person_hash: str) -> Person:

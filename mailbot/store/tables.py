@@ -181,6 +181,41 @@ reviews = Table(
     Index(None, "state", "due_at"),
 )
 
+# One row for each day's failed delivery that may pass; enough of them, and the person is taken off.
+passing_bounces = Table(
+    "passing_bounces",
+    metadata,
+    Column("key", String(200), primary_key=True),  # makes replay harmless
+    Column("person_hash", Hash, nullable=False),
+    Column("untagged_hash", Hash, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Index(None, "person_hash"),
+)
+
+# Requests whose sender failed authentication: a burst of them brakes. No address stands here.
+failed_requests = Table(
+    "failed_requests",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("received_at", UtcDateTime, nullable=False),
+    Index(None, "received_at"),
+)
+
+# What would have happened while mailbot only watched (mode = "shadow").
+shadow_changes = Table(
+    "shadow_changes",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("rule", String(60), nullable=False),
+    Column("person_hash", Hash),
+    Column("account", String(100), nullable=False),
+    Column("folder", Text, nullable=False),
+    Column("uidvalidity", BigKey, nullable=False),
+    Column("uid", BigKey, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
 # --- outbound -----------------------------------------------------------------------------------
 
 campaigns = Table(

@@ -76,7 +76,7 @@ def test_a_setting_is_told_with_its_true_default(table: str, name: str, field: F
         assert re.search(r" Default: none \(.+?\)\.", comment)
     else:
         default = json.dumps(
-            list(field.default) if name in ("folders", "own_domains") else field.default
+            list(field.default) if isinstance(field.default, tuple) else field.default
         )
         assert re.search(rf" Default: {re.escape(default)}(\.| \(.+?\)\.)", comment), comment
         assert line == f"#{name} = {default}"
@@ -97,7 +97,14 @@ def test_a_number_is_told_with_its_true_limits(table: str, name: str, field: Fie
 
 
 @pytest.mark.parametrize(
-    ("table", "name"), [("log", "level"), ("log", "format"), ("relay", "security")]
+    ("table", "name"),
+    [
+        ("log", "level"),
+        ("log", "format"),
+        ("relay", "security"),
+        ("mailbox", "filing"),
+        ("recognition", "mode"),
+    ],
 )
 def test_every_choice_is_told(table: str, name: str) -> None:
     comment, _ = _paragraphs()[table, name]
@@ -109,6 +116,7 @@ def test_what_is_switched_off_in_the_manual_could_be_switched_on(tmp_path: Path)
     """Each commented setting, example values included, is right where it stands."""
     text = re.sub(r"^#(\w+ = )", r"\1", MANUAL.read_text(encoding="utf-8"), flags=re.MULTILINE)
     (tmp_path / "our-ca.pem").touch()
+    (tmp_path / "vocabulary.toml").touch()
     (tmp_path / "order-status").mkdir()
     path = tmp_path / "mailbot.toml"
     path.write_text(text.replace('"/etc/mailbot/', f'"{tmp_path}/'), encoding="utf-8")

@@ -14,7 +14,7 @@ from tests.config.conftest import ConfigFile
 def test_a_right_file_gives_settings_with_every_default(file: ConfigFile) -> None:
     settings = load(file.path)
     assert settings.path == file.path
-    assert settings.mailboxes[0].folders == ("INBOX",)
+    assert settings.mailboxes[0].folders == ()
     assert settings.mailboxes[0].effective_port == 993
     assert settings.relay.effective_port == 587
     assert settings.sender.lease_seconds == 120

@@ -18,6 +18,7 @@ from mailbot.core.recognition import recognise
 from mailbot.core.tokens import opt_out_address, sign_opt_out
 from mailbot.core.verdicts import Facts, Verdict
 from mailbot.inbound import intake as intake_module
+from mailbot.inbound.folders import WatchedFolder
 from mailbot.inbound.imap import Mailbox
 from mailbot.inbound.intake import Intake
 from mailbot.store import consent, deliveries, mailboxes, outbox, reviews, suppressions
@@ -56,7 +57,7 @@ class Desk:
     def hear(self, folder: str = "INBOX", *, is_junk: bool = False) -> None:
         """One look at a folder over a new connection."""
         with Mailbox(self.settings, PASSWORD) as mailbox:
-            self.intake.hear(mailbox, folder, is_junk=is_junk)
+            self.intake.hear(mailbox, WatchedFolder(folder, is_junk=is_junk))
 
     def start(self) -> None:
         """The first scan of an empty mailbox: whatever comes from now on is news."""
@@ -299,7 +300,7 @@ def test_a_mail_that_the_server_cannot_read_is_quarantined(desk: Desk) -> None:
     with ScriptedImap(refusal) as server:
         broken = desk.settings.model_copy(update={"port": server.port})
         with Mailbox(broken, PASSWORD) as mailbox:
-            desk.intake.hear(mailbox, "INBOX")
+            desk.intake.hear(mailbox, WatchedFolder("INBOX"))
     (item,) = desk.waiting_reviews()
     assert "corrupt mail" in item.because
     with desk.database.read() as conn:
@@ -312,7 +313,7 @@ def test_a_mail_whose_header_is_not_given_is_quarantined_and_not_passed_over(des
     with ScriptedImap(without) as server:
         broken = desk.settings.model_copy(update={"port": server.port})
         with Mailbox(broken, PASSWORD) as mailbox:
-            desk.intake.hear(mailbox, "INBOX")
+            desk.intake.hear(mailbox, WatchedFolder("INBOX"))
     (item,) = desk.waiting_reviews()
     assert "no header" in item.because
 

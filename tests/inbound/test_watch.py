@@ -16,6 +16,7 @@ from mailbot.core.consent import Reason
 from mailbot.core.errors import ConfigError, ConfigFault
 from mailbot.inbound import intake as intake_module
 from mailbot.inbound import watch as watch_module
+from mailbot.inbound.folders import WatchedFolder
 from mailbot.inbound.imap import Mailbox
 from mailbot.inbound.intake import Intake
 from mailbot.inbound.watch import LeaseLost, Watch, account_of
@@ -257,7 +258,7 @@ def test_what_was_heard_counts_though_the_lease_is_gone_by_then(
     shared_server.drop(user, letter("Tea"))
     with Mailbox(settings, PASSWORD) as mailbox:
         with pytest.raises(LeaseLost):
-            intake.hear(mailbox, "INBOX")
+            intake.hear(mailbox, WatchedFolder("INBOX"))
         state = mailbox.examine("INBOX")
     with database.read() as conn:
         assert mailboxes.watermark(conn, account, "INBOX", state.uidvalidity).last_uid == 1
