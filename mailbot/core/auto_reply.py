@@ -48,10 +48,15 @@ _PREFIXES: Final = (
         "자동 회신",
         "자동 응답",
     ),
-    *("מענה אוטומטי", "رد تلقائي"),
+    *("מענה אוטומטי", "رد تلقائي", "αυτόματη απάντηση", "εκτός γραφείου", "irodán kívül"),
+    *("poissa", "poissaolo", "poissaoloilmoitus", "mimo kancelář", "automatická odpoveď"),
+    *("ofis dışında", "otomatik cevap", "în afara biroului", "відсутній", "поза офісом"),
+    *("trả lời tự động", "balasan otomatis", "การตอบกลับอัตโนมัติ", "ausser haus", "außer haus"),
 )
 _PREFIX: Final = re.compile(
-    r"(?:" + "|".join(re.escape(fold(prefix)) for prefix in _PREFIXES) + r") ?(?:[:;\-–—(\[]|$)"
+    r"[\[(【「〔<* ]{0,3}(?:"
+    + "|".join(re.escape(fold(prefix)) for prefix in _PREFIXES)
+    + r") ?(?:[:;\-–—(\[\])】」〕>*]|$)"
 )
 
 

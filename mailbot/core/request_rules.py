@@ -17,7 +17,6 @@ from mailbot.core.inbound_message import InboundMessage
 from mailbot.core.mail_tokens import find_opt_out_tokens, find_undo_tokens
 from mailbot.core.subject_prefixes import end_of_prefixes, is_forward
 from mailbot.core.verdicts import AutoReply, Facts, OptIn, OptOut, Review, Unrelated, Verdict
-from mailbot.core.vocabulary import Hit
 from mailbot.core.who_asked import (
     MAX_HELD,
     asked_about,
@@ -30,7 +29,9 @@ from mailbot.core.who_asked import (
 from mailbot.core.written_lines import written_lines
 
 _LONGEST_SIGNATURE: Final = 3  # lines of at most so many words each
-_LONGEST_REQUEST: Final = 9  # words of a first line; what is longer tells of something else
+# Words of a first line: so many ask and say nothing else; so many may ask; of a longer line so many
+# are looked at.
+_SHORT_REQUEST, _LONGEST_REQUEST, _FIRST_WORDS = 6, 9, 3
 _WORD: Final = re.compile(r"[^\W_]+")
 # What mail programs show, and some write, where nobody wrote a subject.
 _NO_SUBJECT: Final = frozenset({
@@ -130,8 +131,6 @@ def own_address(message: InboundMessage, facts: Facts) -> Verdict | None:
 
 def negation(message: InboundMessage, facts: Facts) -> Verdict | None:
     """Rule 8. The word in a sentence that refuses it."""
-    if facts.vocabulary.find(message.subject) is None:
-        return None
     if not facts.vocabulary.refuses(message.subject):
         return None
     return _review(message, facts, "the subject says that it is not wanted, or was a mistake")
@@ -153,7 +152,7 @@ def near_miss(message: InboundMessage, facts: Facts) -> Verdict | None:
     if has_no_subject(message):
         return _word_in_body(message, facts)
     core = facts.vocabulary.core_of(message.subject)
-    if facts.vocabulary.is_misspelling("".join(core)) or _is_spelt_out(core):
+    if _is_misspelt(core, facts):
         return _opt_out_of_sender(message, facts, f"Subject: {message.subject[:200]}")
     words = _WORD.findall(plain(message.subject))
     if any(facts.vocabulary.is_misspelling(word) for word in words):
@@ -176,18 +175,18 @@ def asks(message: InboundMessage, facts: Facts) -> bool:
 
 def _word_in_body(message: InboundMessage, facts: Facts) -> Verdict | None:
     lines = written_lines(message)
-    if not lines or len(lines[0].split()) > _LONGEST_REQUEST:
+    if not lines or facts.vocabulary.sounds_like_a_robot(lines[0]):  # a list's footer
         return None
-    if facts.vocabulary.sounds_like_a_robot(lines[0]):  # a list's footer
-        return None
-    hit = facts.vocabulary.find(lines[0])
-    core = facts.vocabulary.core_of(lines[0])
-    is_misspelt = facts.vocabulary.is_misspelling("".join(core))
+    words = lines[0].split()
+    # A long first line asks where it begins with the word; elsewhere it tells of something else.
+    first = lines[0] if len(words) <= _LONGEST_REQUEST else " ".join(words[:_FIRST_WORDS])
+    is_misspelt = _is_misspelt(facts.vocabulary.core_of(lines[0]), facts)
+    hit = facts.vocabulary.find(first)
     if hit is None and not is_misspelt:
         return None
     evidence = f"no subject; first line: {lines[0][:200]}"
-    is_alone = is_misspelt or _says_nothing_else(hit)
-    if is_alone and _is_signature(lines[1:]):
+    is_certain = is_misspelt or (hit is not None and hit.is_certain)
+    if is_certain and len(words) <= _SHORT_REQUEST and _is_signature(lines[1:]):
         return _opt_out_of_sender(message, facts, evidence)
     return Review(
         evidence=evidence,
@@ -196,19 +195,18 @@ def _word_in_body(message: InboundMessage, facts: Facts) -> Verdict | None:
     )
 
 
-def _says_nothing_else(hit: Hit | None) -> bool:
-    return hit is not None and hit.is_alone and hit.is_certain
-
-
 def _is_signature(lines: tuple[str, ...]) -> bool:
     return len(lines) <= _LONGEST_SIGNATURE and all(
         len(line.split()) <= _LONGEST_SIGNATURE and not line.endswith("?") for line in lines
     )
 
 
-def _is_spelt_out(core: tuple[str, ...]) -> bool:
-    """`u n s u b s c r i b e`, `un-subscribe`."""
-    return len(core) > 1 and "".join(core) == "unsubscribe"
+def _is_misspelt(core: tuple[str, ...], facts: Facts) -> bool:
+    """These words together are the word but for typos, or spelt out: `u n s u b …`."""
+    joined = "".join(core)
+    if len(core) == 1 and facts.vocabulary.is_typo_of_a_form(joined):
+        return True
+    return facts.vocabulary.is_misspelling(joined) or (len(core) > 1 and joined == "unsubscribe")
 
 
 def _behind(message: InboundMessage, facts: Facts) -> tuple[Address, ...]:

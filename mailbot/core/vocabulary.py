@@ -14,11 +14,12 @@ from typing import Final
 
 from mailbot.core.errors import InputError
 from mailbot.core.folding import plain, readings
-from mailbot.core.misspellings import is_nearly_the_word
+from mailbot.core.misspellings import is_nearly_the_word, is_one_edit
 from mailbot.core.subject_prefixes import end_of_prefixes
 
 MAX_FORM_CHARS: Final = 80
 _MAX_GAP_CHARS: Final = 60  # between a form and its object
+_LONG: Final = 10  # letters of a form whose misspelling is still told from other words
 _WORD: Final = re.compile(r"[^\W_]+")
 
 
@@ -137,6 +138,15 @@ class Vocabulary:
         """Whether this (folded) word is a listed misspelling, or the promised one but for typos."""
         return word in self._misspelt or is_nearly_the_word(word)
 
+    def is_typo_of_a_form(self, word: str) -> bool:
+        """Whether one typing error makes this word of a long form, and none of a form to come back.
+
+        Long ones only: "Anmeldung" is one letter from "Abmeldung", and its opposite.
+        """
+        if len(word) < _LONG - 1 or any(is_one_edit(word, one) for one in self._come_back.words):
+            return False
+        return any(is_one_edit(word, one) for one in self._index.words if len(one) >= _LONG)
+
     def core_of(self, subject: str) -> tuple[str, ...]:
         """The subject's words without prefixes and courtesies: what is left to say something."""
         return self._index.core_of(subject)
@@ -154,7 +164,9 @@ class _Span:
 class Index:
     """Entries by the first word of their forms. Made once, asked for each mail."""
 
-    __slots__ = ("_by_prefix", "_by_word", "_polite", "_prefix_sizes", "_substrings", "_whole")
+    __slots__ = (
+        "_by_prefix", "_by_word", "_polite", "_prefix_sizes", "_substrings", "_whole", "words",
+    )  # fmt: skip
 
     def __init__(self, entries: Sequence[Entry], polite: frozenset[_Words]) -> None:
         self._polite = polite
@@ -176,6 +188,7 @@ class Index:
                     self._by_word.setdefault(words[0], []).append((words, entry))
         self._prefix_sizes = sorted({len(prefix) for prefix in self._by_prefix})
         self._substrings = tuple(substrings.items())
+        self.words = tuple(words[0] for words in self._whole if len(words) == 1)
 
     def _keep_whole(self, words: _Words, entry: Entry) -> None:
         """A form that is the whole subject counts, unless it is only part of a phrase."""
@@ -206,11 +219,22 @@ class Index:
             return best
         for entry, start, end in self._candidates(text, words):
             if _counts(entry, text, start, end) and self._is_placed(entry, text, start):
-                hit = Hit(text, start, end, False, False, entry.is_certain)
+                hit = self._hit(text, words, start, end, entry)
                 if hit.is_certain:
                     return hit
                 best = best or hit
         return best
+
+    def _hit(
+        self, text: str, words: list[tuple[str, _Span]], start: int, end: int, entry: Entry
+    ) -> Hit:
+        core = self._core(text) or words
+        return Hit(
+            text, start, end,
+            is_whole=start <= words[0][1].start and end >= words[-1][1].end,
+            is_alone=start <= core[0][1].start and end >= core[-1][1].end,
+            is_certain=entry.is_certain,
+        )  # fmt: skip
 
     def _is_placed(self, entry: Entry, text: str, start: int) -> bool:
         if entry.where is not Where.BEGINNING:

@@ -12,6 +12,7 @@ from typing import Final
 
 from mailbot.core.address import Address, parse_address, parse_mailboxes
 from mailbot.core.errors import AddressError
+from mailbot.core.first_lines import first_lines
 from mailbot.core.header_fields import parse_fields, split_message
 from mailbot.core.inbound_message import InboundMessage
 from mailbot.core.verdicts import Facts, OurMessage
@@ -24,6 +25,7 @@ _VIA: Final = re.compile(
     re.IGNORECASE,
 )
 _BEHIND: Final = ("reply-to", "x-original-from", "x-original-sender")
+_INLINE_LINES: Final = 60
 _INLINE_FROM: Final = re.compile(
     r"^[ \t>*]{0,8}(?:from|von|de|da|van|od|från|fra|от|发件人|差出人|寄件者)\*? ?[:：]\*?"
     r"(.{3,300})$",
@@ -105,15 +107,16 @@ def asked_about(
 def embedded_senders(message: InboundMessage, facts: Facts) -> tuple[Address, ...]:
     """Who wrote what a colleague forwards: attached messages, and the From lines of inline ones."""
     found: dict[str, Address] = {}
+    values: list[str] = []
     for part in message.parts:
-        values: tuple[str, ...] = ()
         if part.content_type == "message/rfc822":
             head, _, _ = split_message(part.body)
-            values = parse_fields(head).undecoded("from")
-        elif part.content_type == "text/plain":
-            values = tuple(hit[1] for hit in _INLINE_FROM.finditer(part.text[:20_000]))[:MAX_HELD]
-        for value in values:
-            for box in parse_mailboxes(value):
-                if not is_own(box.address, facts):
-                    found[box.address.match_key] = box.address
+            values.extend(parse_fields(head).undecoded("from"))
+    if not values:
+        text = "\n".join(first_lines(message, _INLINE_LINES).lines)
+        values = [hit[1] for hit in _INLINE_FROM.finditer(text)]
+    for value in values[:MAX_HELD]:
+        for box in parse_mailboxes(value):
+            if not is_own(box.address, facts):
+                found[box.address.match_key] = box.address
     return tuple(found.values())[:MAX_HELD]

@@ -21,7 +21,8 @@ _SENT_BY: Final = (
 _QUOTES: Final = re.compile(
     r"-- ?$|_{5,}|-{5,}|on .{4,120} wrote:?$|am .{4,120} schrieb|le .{4,120} a écrit"
     r"|el .{4,120} escribi|em .{4,120} escreveu|il .{4,120} ha scritto|op .{4,120} schreef"
-    r"|(?:from|von|de|da|van|od|från|fra|от|发件人|差出人) ?[:：]",
+    r"|(?:from|von|de|da|van|od|från|fra|от|发件人|差出人|sent|gesendet|envoyé|enviado|inviato"
+    r"|verzonden|date|datum) ?[:：]",
     re.IGNORECASE,
 )
 
