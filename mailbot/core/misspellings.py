@@ -22,8 +22,8 @@ def is_nearly_the_word(word: str) -> bool:
 
 
 def is_one_edit(word: str, form: str) -> bool:
-    """Whether the two are equal but for one edit, or quite equal."""
-    return abs(len(word) - len(form)) <= 1 and _edits(word, form) <= 1
+    """Whether the two are equal but for one edit, or quite equal; a word of its own is neither."""
+    return abs(len(word) - len(form)) <= 1 and word not in _OTHER_WORDS and _edits(word, form) <= 1
 
 
 def _edits(word: str, form: str) -> int:

@@ -40,7 +40,8 @@ _NAMES = {
         "elementos eliminados", "lixeira", "itens excluídos", "cestino", "posta eliminata",
         "prullenbak", "prullenmand", "verwijderde items", "kosz", "elementy usunięte",
         "papperskorgen", "borttaget", "papirkurv", "slettede elementer", "roskakori",
-        "корзина", "удаленные", "удалённые", "ごみ箱", "ゴミ箱", "已删除", "已删除邮件", "垃圾桶", "휴지통",
+        "корзина", "удаленные", "удалённые", "ごみ箱",
+        "ゴミ箱", "已删除", "已删除邮件", "垃圾桶", "휴지통",
     ),
     Role.ARCHIVE: (
         "archive", "archives", "archiv", "archivo", "archivio", "arquivo", "archief", "archiwum",

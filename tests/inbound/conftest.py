@@ -12,6 +12,7 @@ import pytest
 from mailbot.config import MailboxSettings
 from mailbot.store import schema
 from mailbot.store.engine import Database
+from tests.inbound.desk import Desk
 from tests.servers import dovecot
 
 
@@ -56,3 +57,11 @@ def database(tmp_path: Path) -> Iterator[Database]:
     opened = Database.open(url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def desk(
+    shared_server: dovecot.Dovecot, user: str, settings: MailboxSettings, database: Database
+) -> Desk:
+    """Everything a test needs, its mailbox empty."""
+    return Desk(shared_server, user, settings, database)

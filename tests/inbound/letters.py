@@ -7,6 +7,7 @@ from itertools import count
 from mailbot.core.address import parse_address
 from mailbot.core.person import Person, PersonKey
 from mailbot.core.tokens import TokenKey, TokenKeys
+from mailbot.data import load_vocabulary
 from mailbot.inbound.shop import Shop
 
 PERSON_KEY = PersonKey(bytes(range(32)))
@@ -19,6 +20,7 @@ SHOP = Shop(
     person_key=PERSON_KEY,
     token_keys=TOKEN_KEYS,
     acknowledge_every_days=30,
+    vocabulary=load_vocabulary(),
 )
 
 _numbers = count(1)
