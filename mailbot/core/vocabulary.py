@@ -43,7 +43,8 @@ class Boundary(StrEnum):
 class Entry:
     """Forms of one language that count alike.
 
-    A word that ends in `*` stands for every word that starts so. `objects` belong to WITH_OBJECT.
+    A word that ends in `*` stands for every word that starts so, among `objects` and `unless` one
+    between two stars for every word that it is part of. `objects` belong to WITH_OBJECT.
     Where one of `unless` stands in the subject as well, the entry does not count. An entry that is
     not certain says that a person should decide.
     """
@@ -59,7 +60,10 @@ class Entry:
     def __post_init__(self) -> None:
         least = 1 if self.where is Where.WHOLE_SUBJECT else 2
         for form in self.forms:
-            if not least <= len(plain(form.replace("*", ""))) <= MAX_FORM_CHARS:
+            if (
+                form.startswith("*")
+                or not least <= len(plain(form.replace("*", ""))) <= MAX_FORM_CHARS
+            ):
                 raise InputError(
                     f"The form {form[:20]!r} cannot be a word of the vocabulary.",
                     next_step=f"Write {least} to {MAX_FORM_CHARS} characters.",
@@ -316,12 +320,14 @@ def _stands_in(form: str, text: str, boundary: Boundary) -> bool:
 
 
 def _is_word(word: str, wanted: str) -> bool:
+    if wanted.startswith("*"):
+        return wanted.strip("*") in word
     return word.startswith(wanted[:-1]) if wanted.endswith("*") else word == wanted
 
 
 def _words_of(form: str) -> _Words:
     """`Opt-out` → ("opt", "out"); a star stays with its word."""
-    return tuple(re.findall(r"[^\W_]+\*?", plain(form)))
+    return tuple(re.findall(r"\*?[^\W_]+\*?", plain(form)))
 
 
 # What the policy promises; everything else is an addition of the data file.
