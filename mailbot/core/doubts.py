@@ -15,7 +15,8 @@ ROBOTS: Final = frozenset({
     "mailer-daemon", "postmaster", "noreply", "no-reply", "no_reply", "donotreply",
     "do-not-reply", "do_not_reply", "bounce", "bounces", "nobody", "autoreply", "auto-reply",
     "listserv", "listserver", "majordomo", "mdaemon", "notification", "notifications", "mailman",
-    "mailman-owner", "sympa", "ezmlm", "newsletter", "mailer",
+    "mailman-owner", "sympa", "ezmlm", "newsletter", "mailer", "daemon", "uucp", "no.reply",
+    "do.not.reply", "autoresponder", "auto-responder", "autoresponse", "vacation",
 })  # fmt: skip
 _LIST_FIELDS: Final = (
     "list-id", "list-post", "list-help", "list-archive", "mailing-list", "x-mailing-list",

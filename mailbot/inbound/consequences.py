@@ -7,15 +7,17 @@ mail's identity, so a replay, from whatever folder, changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import structlog
 
 from mailbot.core.address import Address
-from mailbot.core.auto_reply import auto_reply_evidence
+from mailbot.core.answering import why_not_answered
 from mailbot.core.consent import ConsentEvent, Kind, Source
 from mailbot.core.deadlines import is_worth_acknowledging
-from mailbot.core.doubts import ROBOTS
 from mailbot.core.person import Person, is_same
 from mailbot.core.verdicts import Bounce, Complaint, OptIn, OptOut, OurMessage, Review, Verdict
+from mailbot.inbound.facts import facts_of
 from mailbot.inbound.mail import Mail
 from mailbot.inbound.shop import Shop
 from mailbot.store import consent, outbox, reviews, tallies
@@ -24,6 +26,8 @@ from mailbot.store.engine import Connection
 # One report may mark so many of our messages: a forged one shall not sweep the list.
 MOST_BOUNCES_A_REPORT = 20
 _LONGEST_EVIDENCE = 1_000  # characters
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,25 +222,27 @@ def _record(
 
 
 def _acknowledge(conn: Connection, address: Address, mail: Mail, shop: Shop) -> None:
-    """Queue the answer, unless a robot, a list or we ourselves would get it (RFC 3834 §2)."""
+    """Queue the answer to one address, where a machine may answer at all (RFC 3834)."""
     if shop.acknowledge_every_days is None or not mail.is_news:
         return
     if not is_worth_acknowledging(mail.received_at, mail.first_seen_at):
         return
-    message = mail.message
-    is_list = bool(message.header("list-id")) or message.header("precedence").lower() in (
-        "list", "bulk", "junk",
-    )  # fmt: skip
-    is_robot = address.local_part.lower() in ROBOTS or bool(auto_reply_evidence(message))
-    if is_list or is_robot or shop.is_own(address):
+    message, person = mail.message, shop.person_key.identify(address)
+    is_known = bool(outbox.known_hashes(conn, [person]))
+    facts = replace(facts_of(shop), known=frozenset({address.match_key} if is_known else ()))
+    because = why_not_answered(message, address, facts)
+    if because:
+        log.info("opt_out_not_acknowledged", person=person.person_hash[:12], because=because)
         return
+    # RFC 5322 §3.6.4: without References, a single In-Reply-To stands for them.
+    parents = message.references or (message.in_reply_to if len(message.in_reply_to) == 1 else ())
     outbox.enqueue_acknowledgement(
         conn,
         address=address,
-        person=shop.person_key.identify(address),
+        person=person,
         fields={
             "in_reply_to": _clean(message.message_id),
-            "references": [_clean(one) for one in (*message.references, message.message_id) if one],
+            "references": [_clean(one) for one in (*parents, message.message_id) if one],
         },
         every_days=shop.acknowledge_every_days,
         our_domain=shop.help_address.domain,
