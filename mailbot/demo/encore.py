@@ -67,7 +67,7 @@ def _command(console: Console, command: str) -> None:
 def _ideas(stage: Stage) -> tuple[tuple[str, ...], ...]:
     """What to try: a sentence, and the commands, which work one after the other."""
     mailbot, writer = _program(), cast.EMILY.address
-    letter = f"From: {writer}\\nSubject: Please unsubscribe me\\n\\n"
+    letter = f"From: {writer}\\nTo: {cast.HELP}\\nSubject: Please unsubscribe me\\n\\n"
     order = {
         "type": "shipped",
         "to": writer,
