@@ -12,20 +12,25 @@ from dataclasses import dataclass, replace
 import structlog
 
 from mailbot.core.address import Address
-from mailbot.core.answering import why_not_answered
-from mailbot.core.consent import ConsentEvent, Kind, Source
-from mailbot.core.deadlines import is_worth_acknowledging
+from mailbot.core.consent import (
+    ENDED_BY_OPT_IN,
+    ConsentEvent,
+    Kind,
+    Source,
+    is_opt_in_too_late,
+)
 from mailbot.core.person import Person, is_same
 from mailbot.core.verdicts import Bounce, Complaint, OptIn, OptOut, OurMessage, Review, Verdict
-from mailbot.inbound.facts import facts_of
+from mailbot.inbound.acknowledging import acknowledge
 from mailbot.inbound.mail import Mail
 from mailbot.inbound.shop import Shop
-from mailbot.store import consent, outbox, reviews, tallies
+from mailbot.store import consent, outbox, reviews, suppressions, tallies
 from mailbot.store.engine import Connection
 
 # One report may mark so many of our messages: a forged one shall not sweep the list.
 MOST_BOUNCES_A_REPORT = 20
 _LONGEST_EVIDENCE = 1_000  # characters
+_LOST = "came before the wish to leave, or within ten minutes after it: leaving stands"
 
 log = structlog.get_logger(__name__)
 
@@ -122,7 +127,7 @@ def _opt_out(conn: Connection, verdict: OptOut, mail: Mail, shop: Shop) -> tuple
         )  # fmt: skip
     if any(change.is_new for change in changes if change.kind is Kind.OPT_OUT):
         for address in verdict.addresses:
-            _acknowledge(conn, address, mail, shop)
+            acknowledge(conn, address, mail, shop)
     return changes
 
 
@@ -140,7 +145,18 @@ def _opt_in(conn: Connection, verdict: OptIn, mail: Mail, shop: Shop) -> tuple[C
             rule=_rule(verdict),
             because="asks offers again for somebody else, with the token of that person's answer",
         )
+    if any(_left_since(conn, each.person, mail) for each in theirs):
+        log.warning("opt_in_lost", person=theirs[0].person.person_hash[:12], because=_LOST)
+        verdict = replace(verdict, notes=(*verdict.notes, _LOST))
     return _record(conn, Kind.OPT_IN, theirs, verdict, mail, shop)
+
+
+def _left_since(conn: Connection, person: Person, mail: Mail) -> bool:
+    return any(
+        is_opt_in_too_late(Kind.OPT_IN, Source.MAIL, each.since_at, mail.received_at)
+        for each in suppressions.of_person(conn, person)
+        if each.reason in ENDED_BY_OPT_IN
+    )
 
 
 def _bounce(conn: Connection, verdict: Bounce, mail: Mail, shop: Shop) -> tuple[Change, ...]:
@@ -219,34 +235,6 @@ def _record(
         )
         changes.append(Change(kind, subject.person, consent.record(conn, event).is_new))
     return tuple(changes)
-
-
-def _acknowledge(conn: Connection, address: Address, mail: Mail, shop: Shop) -> None:
-    """Queue the answer to one address, where a machine may answer at all (RFC 3834)."""
-    if shop.acknowledge_every_days is None or not mail.is_news:
-        return
-    if not is_worth_acknowledging(mail.received_at, mail.first_seen_at):
-        return
-    message, person = mail.message, shop.person_key.identify(address)
-    is_known = bool(outbox.known_hashes(conn, [person]))
-    facts = replace(facts_of(shop), known=frozenset({address.match_key} if is_known else ()))
-    because = why_not_answered(message, address, facts)
-    if because:
-        log.info("opt_out_not_acknowledged", person=person.person_hash[:12], because=because)
-        return
-    # RFC 5322 §3.6.4: without References, a single In-Reply-To stands for them.
-    parents = message.references or (message.in_reply_to if len(message.in_reply_to) == 1 else ())
-    outbox.enqueue_acknowledgement(
-        conn,
-        address=address,
-        person=person,
-        fields={
-            "in_reply_to": _clean(message.message_id),
-            "references": [_clean(one) for one in (*parents, message.message_id) if one],
-        },
-        every_days=shop.acknowledge_every_days,
-        our_domain=shop.help_address.domain,
-    )
 
 
 def _subjects(

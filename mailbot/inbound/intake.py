@@ -246,8 +246,9 @@ def batches(uids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _tell(verdict: Verdict, mail: Mail, changes: Sequence[Change]) -> None:
-    tell = log.debug if isinstance(verdict, Unrelated) else log.info
-    tell("mail_recognised", **_where(mail.place), verdict=verdict.name, rule=verdict.rule)
+    noted = {"notes": list(verdict.notes)} if verdict.notes else {}
+    tell = log.info if noted or not isinstance(verdict, Unrelated) else log.debug
+    tell("mail_recognised", **_where(mail.place), verdict=verdict.name, rule=verdict.rule, **noted)
     for change in changes:
         if change.is_new:
             log.info(

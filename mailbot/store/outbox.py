@@ -94,11 +94,11 @@ def enqueue_acknowledgement(
     every_days: int,
     our_domain: str,
 ) -> bool:
-    """Queue "you get no more offers", once an address in `every_days`; False where it was told."""
+    """Queue "you get no more offers", once a mailbox in `every_days`; False where it was told."""
     told = conn.execute(
         select(outbox.c.id).where(
             outbox.c.kind == MessageKind.ACKNOWLEDGEMENT,
-            outbox.c.person_hash == person.person_hash,
+            is_person(outbox, person),  # or a forger would fill one mailbox by way of its tags
             outbox.c.created_at > DatabaseTime(-86_400 * every_days),
         ).limit(1)
     ).first()  # fmt: skip
