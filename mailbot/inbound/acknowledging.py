@@ -1,4 +1,4 @@
-"""The answer to an opt-out is queued here, in the transaction that suppresses; outbound sends it."""
+"""The answer to an opt-out: queued in the transaction that suppresses; outbound sends it."""
 
 from __future__ import annotations
 
