@@ -14,8 +14,9 @@ from typing import Final
 from flufl.bounce import all_failures
 
 from mailbot.core.address import Address, parse_mailboxes
+from mailbot.core.encoded_words import decode_bytes
 from mailbot.core.inbound_message import InboundMessage
-from mailbot.core.reports import MAX_RECIPIENTS, DeliveryReport, human_text
+from mailbot.core.reports import MAX_RECIPIENTS, RETURNED_PARTS, DeliveryReport, human_text
 from mailbot.core.undeliverable import says_nonexistent
 from mailbot.core.verdicts import FailedRecipient
 
@@ -41,7 +42,8 @@ _BOUNCE_SUBJECT: Final = re.compile(
 # Where the returned mail begins; what stands below is about something else.
 _RETURNED: Final = re.compile(
     r"^[ \t>]*(?:-{2,}[ \w,'.()]{0,60}(?:original|copy|below|unsent|returned|headers?)"
-    r"|message headers? follow|received: |return-path: )",
+    r"|message headers? follow|original message follows|the original message (?:is|was) attached"
+    r"|received: |return-path: )",
     re.IGNORECASE | re.MULTILINE,
 )
 _ADDRESS: Final = re.compile(
@@ -49,6 +51,7 @@ _ADDRESS: Final = re.compile(
 )
 _MAX_CONTAINERS: Final = 40  # the standard library's parser recurses into each
 _WINDOW_CHARS: Final = 600
+_MAX_BARE_BODY: Final = 8_000  # bytes
 
 
 def is_from_a_mail_system(message: InboundMessage, *, is_to_return_path: bool = False) -> bool:
@@ -91,6 +94,10 @@ def _looks_like_one(message: InboundMessage, text: str) -> bool:
     """postmaster@ may be a person, mailer-daemon@ never is."""
     if _BOUNCE_SUBJECT.search(message.subject) or _ROBOT.search(message.from_text):
         return True
+    if message.return_path == "" and any(
+        part.content_type in RETURNED_PARTS for part in message.parts
+    ):
+        return True  # a machine that sends a mail back, whatever it says
     return is_from_a_daemon(message) and says_nonexistent("", text)
 
 
@@ -142,7 +149,8 @@ def _named_in(text: str, message: InboundMessage) -> dict[str, Address]:
 
 
 def _own_words(message: InboundMessage) -> str:
-    text = human_text(message.parts)
+    # A gateway may have taken the boundaries out, so that no part can be told from another.
+    text = human_text(message.parts) or decode_bytes(message.body[:_MAX_BARE_BODY])
     cut = _RETURNED.search(text)
     return text[: cut.start()] if cut and cut.start() else text
 
@@ -153,7 +161,7 @@ def _is_gone(address: Address, text: str) -> bool:
     at = lower.find(address.text.lower())
     if at >= 0:
         window = text[at + len(address.text) : at + _WINDOW_CHARS]
-        if says_nonexistent("", window):
+        if says_nonexistent("", window, text):
             return True
     others = {hit[0].lower() for hit in _ADDRESS.finditer(text)} - {address.text.lower()}
     return len(others) <= 2 and says_nonexistent("", text)

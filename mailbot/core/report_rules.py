@@ -11,7 +11,8 @@ from typing import Final
 
 from mailbot.core.bounces import guess_delivery_report, is_from_a_mail_system
 from mailbot.core.errors import TokenError
-from mailbot.core.inbound_message import InboundMessage
+from mailbot.core.inbound_message import InboundMessage, message_ids
+from mailbot.core.notifications import is_notification, read_notification
 from mailbot.core.reports import (
     DeliveryReport,
     FeedbackReport,
@@ -35,14 +36,16 @@ _OLD_FEEDBACK: Final = (
 )
 # RFC 6591 and RFC 6430 reports are no complaint of a recipient: they are about nobody.
 _ABOUT_NOBODY: Final = frozenset({"auth-failure", "not-spam"})
+# SES's types of notification that say what became of a message.
+_ABOUT_DELIVERY: Final = frozenset({"bounce", "delivery", "deliverydelay"})
 _MAX_MENTIONS: Final = 100
 
 
 def feedback_report(message: InboundMessage, facts: Facts) -> Verdict | None:
     """Rule 1. About our token, our message or Original-Rcpt-To, never about the From."""
-    if not is_feedback_report(message):
+    report = _feedback_in(message)
+    if report is None:
         return None
-    report = read_feedback_report(message)
     evidence = f"Feedback-Type: {report.feedback_type}; From: {message.from_text[:120]}"
     if report.feedback_type in _ABOUT_NOBODY:
         return Complaint(evidence=evidence, feedback_type=report.feedback_type)
@@ -57,6 +60,15 @@ def feedback_report(message: InboundMessage, facts: Facts) -> Verdict | None:
         person_hashes=persons,
         our=our,
     )
+
+
+def _feedback_in(message: InboundMessage) -> FeedbackReport | None:
+    if is_feedback_report(message):
+        return read_feedback_report(message)
+    note = read_notification(message)
+    if note is None or note.kind != "complaint":
+        return None
+    return FeedbackReport(note.feedback_type, note.complained, note.returned)
 
 
 def _opt_out_report(
@@ -81,15 +93,20 @@ def is_feedback_report(message: InboundMessage) -> bool:
 def delivery_report(message: InboundMessage, facts: Facts) -> Verdict | None:
     """Rule 2. The recipients that failed; `our` where the report is about mail that we sent."""
     outbox_ids = return_path_ids(message, facts.token_keys)
-    if message.report_type == "delivery-status":
+    note = read_notification(message)
+    if note is not None and note.kind in _ABOUT_DELIVERY:
+        report: DeliveryReport | None = DeliveryReport(
+            note.failed, f"SES notification of type {note.kind}; From: {message.from_text[:80]}"
+        )
+    elif message.report_type == "delivery-status":
         report = read_delivery_report(message) or guess_delivery_report(message)
         if report is None:
             report = DeliveryReport((), "Content-Type: multipart/report; delivery-status")
     elif may_be_a_bounce(message) or outbox_ids:
         report = read_delivery_report(message) or guess_delivery_report(message)
-        if report is None:
-            return None
     else:
+        return None
+    if report is None:
         return None
     our = _our_messages(facts, mentioned_ids(message), outbox_ids) if report.recipients else ()
     return Bounce(evidence=report.evidence, recipients=report.recipients, our=our)
@@ -99,12 +116,15 @@ def may_be_a_bounce(message: InboundMessage) -> bool:
     """The gate of rule 2's heuristics, as far as the header alone can open it."""
     kind = message.content_type
     is_unlabelled = kind.name == "multipart/report" and not message.report_type
-    return is_unlabelled or is_from_a_mail_system(message)
+    return is_unlabelled or is_from_a_mail_system(message) or is_notification(message)
 
 
 def mentioned_ids(message: InboundMessage) -> tuple[str, ...]:
     """Every Message-ID that this mail may be about."""
     returned = returned_message_ids(message) if message.is_whole else ()
+    note = read_notification(message) if message.is_whole else None
+    if note is not None:
+        returned = (*returned, *message_ids(note.returned.first("message-id")))
     known = dict.fromkeys((*message.in_reply_to, *message.references[-20:], *returned))
     return tuple(known)[:_MAX_MENTIONS]
 

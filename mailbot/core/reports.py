@@ -13,7 +13,7 @@ from mailbot.core.address import Address, parse_mailboxes
 from mailbot.core.encoded_words import decode_bytes
 from mailbot.core.header_fields import HeaderFields, parse_fields, split_message
 from mailbot.core.inbound_message import InboundMessage, message_ids
-from mailbot.core.mime_parts import Part
+from mailbot.core.mime_parts import Part, leaves
 from mailbot.core.undeliverable import says_nonexistent
 from mailbot.core.verdicts import FailedRecipient
 
@@ -30,9 +30,12 @@ _HEADER_PARTS: Final = frozenset(
     }
 )
 _MESSAGE_PARTS: Final = frozenset({"message/rfc822", "message/global"})
+RETURNED_PARTS: Final = _MESSAGE_PARTS | _HEADER_PARTS
 _MESSAGE_ID_LINE: Final = re.compile(
     rb"^[ \t>]{0,8}message-id:[ \t]*(?:\n[ \t]+)?(<[^<>\s]{1,995}>)", re.IGNORECASE | re.MULTILINE
 )
+# What a mail system says where it only passes on that something failed.
+_SAYS_NOTHING: Final = re.compile(r"\bservice unavailable\s*$", re.IGNORECASE)
 _ROBOT: Final = re.compile(r"mail(?:er)?[-_.]?daemon", re.IGNORECASE)
 # RFC 3464 §2.3.3; what OpenSMTPD writes is `error`.
 _NOT_FAILED: Final = frozenset({"delivered", "relayed", "expanded"})
@@ -57,7 +60,7 @@ class FeedbackReport:
 
 def read_delivery_report(message: InboundMessage) -> DeliveryReport | None:
     """The delivery-status part of a report; None where there is none that can be read."""
-    parts = message.parts
+    parts = _report_parts(message)
     status = next((part for part in parts if part.content_type in _STATUS_PARTS), None)
     if status is None:
         return None
@@ -73,6 +76,20 @@ def read_delivery_report(message: InboundMessage) -> DeliveryReport | None:
     if not evidence:
         return None
     return DeliveryReport(tuple(failed[:MAX_RECIPIENTS]), evidence)
+
+
+def _report_parts(message: InboundMessage) -> tuple[Part, ...]:
+    """The parts of the report; a gateway may have enclosed the whole of it."""
+    parts = message.parts
+    if any(part.content_type in _STATUS_PARTS for part in parts):
+        return parts
+    for part in parts:
+        if part.content_type in _MESSAGE_PARTS:
+            head, body, _ = split_message(part.body)
+            fields = parse_fields(head)
+            if fields.content_type().name == "multipart/report":
+                return leaves(fields, body)
+    return parts
 
 
 def _failed_in(fields: HeaderFields, words: str) -> Iterable[tuple[FailedRecipient | None, str]]:
@@ -93,8 +110,13 @@ def _failed_in(fields: HeaderFields, words: str) -> Iterable[tuple[FailedRecipie
         if address is not None and _ROBOT.fullmatch(address.local_part):
             yield None, evidence
             continue
-        is_permanent = action != "delayed" and says_nonexistent(status, diagnostic or words)
-        yield FailedRecipient(address, status[:20], diagnostic[:500], is_permanent), evidence
+        is_final = action != "delayed"
+        told = words if _SAYS_NOTHING.search(diagnostic) else diagnostic or words
+        is_permanent = is_final and says_nonexistent(status, told, words)
+        yield (
+            FailedRecipient(address, status[:20], diagnostic[:500], is_permanent, is_final),
+            evidence,
+        )
 
 
 def _typed_address(values: tuple[str, ...], index: int) -> Address | None:
