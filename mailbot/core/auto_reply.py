@@ -13,6 +13,7 @@ from mailbot.core.folding import fold
 from mailbot.core.inbound_message import InboundMessage
 
 _REPLY_HEADERS: Final = ("x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply")
+_COMMENT: Final = re.compile(r"\([^()]*\)")
 _ANSWER_MARKS: Final = re.compile(r"^(?:(?:re|aw|sv|antw|odp|vs|res|rif|ref) ?: ?){1,3}")
 
 # What mail programs put before the subject they answer. Each stands at the start, alone or with
@@ -62,7 +63,8 @@ _PREFIX: Final = re.compile(
 
 def auto_reply_evidence(message: InboundMessage) -> str:
     """What shows that a machine answered; "" where nothing does."""
-    submitted = message.header("auto-submitted").partition(";")[0].strip().lower()
+    keyword = _COMMENT.sub(" ", message.header("auto-submitted"))  # RFC 3834 §5.1: [CFWS]
+    submitted = keyword.partition(";")[0].strip().lower()
     if submitted and submitted != "no":
         return f"Auto-Submitted: {submitted[:60]}"
     if message.return_path == "":

@@ -39,6 +39,7 @@ ANSWERED = {
     "forwarded by our own server": ("Return-Path: <SRS0=a1=CD=example.net=ann@shop.example>",),
     "forwarded by Exchange within the shop": ("Return-Path: <bounces+SRS=xY1z=5O@shop.example>",),
     "said to be by a person": ("Auto-Submitted: no",),
+    "said so with a comment": ("Auto-Submitted: (typed; by hand) No (really)",),
     "an Exchange that wants no receipts": ("X-Auto-Response-Suppress: DR, RN, NRN, OOF",),
     "an unknown precedence": ("Precedence: normal",),
     "with a Reply-To of hers": ("Reply-To: <ann@home.example>",),
