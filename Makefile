@@ -8,7 +8,7 @@ BIN := .venv/bin
 # What follows the command: make demo ARGS=--keep, make test ARGS="-k token"
 ARGS :=
 
-.PHONY: help setup servers demo check test test-system test-invariants lock clean
+.PHONY: help setup servers demo check test test-system test-invariants corpora lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test-system: setup servers  ## the slow tests, against real servers
 
 test-invariants: setup servers  ## break each invariant in a copy: the tests must notice
 	$(BIN)/python tests/invariants/run.py $(ARGS)
+
+corpora: setup  ## how the real mail of ../shared/corpora is judged, set by set
+	$(BIN)/python -m tests.corpora.table
 
 lock: setup  ## make requirements.lock anew from pyproject.toml (ARGS=--upgrade: with newer versions)
 	.ci/lock $(ARGS)

@@ -85,6 +85,8 @@ def _first_object(message: InboundMessage) -> object:
     try:
         # Long lines are folded on the way, in the middle of strings.
         found, _ = json.JSONDecoder(strict=False).raw_decode(text[start : start + _MAX_CHARS])
+        if isinstance(found, dict) and isinstance(found.get("Message"), str):
+            found, _ = json.JSONDecoder(strict=False).raw_decode(found["Message"])
     except (ValueError, RecursionError):
         return None
     return found

@@ -37,7 +37,8 @@ _NONEXISTENT: Final = re.compile(
             r"\bno valid recipients? for\b|\b542 address rejected\b",
             r"\brecipient address rejected\. ?(?:\(|$)",
             r"\bcouldn't find a(?:ny)? (?:mail exchanger|host named)\b|\bfind any host\b",
-            r"\baddress (?:could not|couldn't|can't|cannot) be found\b|\billegal host/domain name\b",
+            r"\baddress (?:could not|couldn't|can't|cannot) be found\b",
+            r"\billegal host/domain name\b",
             r"\brecipient (?:is )?no longer\b",
             r"\bno longer (?:exists|a valid|valid|on server)",
             r"\bnot (?:our|a) (?:user|customer)\b",
@@ -78,7 +79,8 @@ _HAS_NO_ACCOUNT: Final = re.compile(
 # How mail systems tell at which command the other side refused.
 _AFTER_DATA: Final = re.compile(
     r">>> ?data\s{1,4}<<<|in reply to (?:the )?(?:end of )?data\b|after (?:the )?end of (?:the )?"
-    r"data|after (?:sending )?data\b|smtp command\s{1,4}data\b|(?:said|response) (?:to|after) data\b"
+    r"data|after (?:sending )?data\b|smtp command\s{1,4}data\b"
+    r"|(?:said|response) (?:to|after) data\b"
     r"|error from \S{1,60} (?:mail server )?after (?:end of )?data|did not like our data"
     r"|\[mesg_data\]",
     re.IGNORECASE,

@@ -87,6 +87,66 @@ def test_only_what_does_not_exist_is_permanent(status: str, text: str, expected:
     assert says_nonexistent(status, text) is expected
 
 
+@pytest.mark.parametrize(
+    ("session", "expected"),
+    [
+        ("host mx said: 550 User unknown (in reply to RCPT TO command)", True),
+        ("host mx said: 550 User unknown (in reply to end of DATA command)", False),
+        (">>> DATA\n<<< 550 Unknown user\n554 5.0.0 Service unavailable", False),
+        (">>> DATA\n<<< 550 User unknown\n550 5.1.1 <a@x.example>... User unknown", True),
+        ("SMTP error from remote mail server after end of data:\n550 : User unknown", False),
+    ],
+)
+def test_an_unknown_user_in_answer_to_the_body_is_a_filters_word(
+    session: str, expected: bool
+) -> None:
+    """Japanese carriers say so when their customer's filter refuses the sender."""
+    assert says_nonexistent("", "550 User unknown", session) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "expected"),
+    [
+        ("5.2.1", "550 5.2.1 <a@x.example>... User Unknown", False),
+        ("5.4.1", "550 5.4.1 Recipient address rejected: Access denied", True),
+        ("5.7.1", "550 5.7.1 Recipient address rejected: Access denied", False),
+        ("", "550 Unknown user someone@docomo.ne.jp", False),
+        ("", "an MX or SRV record indicated no SMTP service", True),
+        ("", "The group you tried to contact may not exist", False),
+        ("", "Host not found, try again", False),
+        ("", "554 delivery error: This user doesn't have a yahoo.com account", True),
+    ],
+)
+def test_what_mail_systems_mean_by_their_words(status: str, text: str, expected: bool) -> None:
+    assert says_nonexistent(status, text) is expected
+
+
+def test_a_report_that_a_gateway_enclosed_is_read() -> None:
+    inner = (
+        b"Content-Type: multipart/report; report-type=delivery-status; boundary=c\n\n--c\n"
+        b"Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx\n\n"
+        b"Final-Recipient: rfc822; a@x.example\nAction: failed\nStatus: 5.1.1\n\n--c--\n"
+    )
+    raw = (
+        b"From: MAILER-DAEMON@x.example\nContent-Type: multipart/mixed; boundary=b\n\n"
+        b"--b\nContent-Type: text/plain\n\nFailed.\n--b\nContent-Type: message/rfc822\n\n"
+        + inner + b"--b--\n"
+    )  # fmt: skip
+    report = read_delivery_report(read_message(raw))
+    assert report is not None
+    assert [(str(one.address), one.is_permanent) for one in report.recipients] == [
+        ("a@x.example", True)
+    ]
+
+
+def test_a_server_that_goes_on_trying_has_not_given_up() -> None:
+    blocks = b"Final-Recipient: rfc822; a@x.example\nAction: delayed\nStatus: 4.4.1\n\n"
+    report = read_delivery_report(read_message(HEAD + STATUS + blocks))
+    assert report is not None
+    (recipient,) = report.recipients
+    assert (recipient.is_final, recipient.may_pass) == (False, False)
+
+
 def test_a_feedback_report_says_whom_and_what_it_is_about() -> None:
     body = (
         b"--b\nContent-Type: message/feedback-report\n\nFeedback-Type: Abuse\n"

@@ -1,0 +1,1 @@
+"""Real mail that nobody here wrote, judged: `make corpora` prints the table."""
