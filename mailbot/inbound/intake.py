@@ -8,39 +8,34 @@ the database) stops the scan.
 
 from __future__ import annotations
 
-import hashlib
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from pathlib import Path
 
 import structlog
 
 from mailbot.core.consent import ADDS, Kind
-from mailbot.core.errors import MailboxError, SchemaError, StoreUnavailable, WrongPersonKey
-from mailbot.core.inbound_message import MAX_BODY_BYTES, read_message
-from mailbot.core.recognition import needs_body, recognise
-from mailbot.core.verdicts import AutoReply, Facts, OptOut, Review, Unrelated, Verdict
+from mailbot.core.errors import SchemaError, StoreUnavailable, WrongPersonKey
+from mailbot.core.recognition import recognise
+from mailbot.core.verdicts import AutoReply, Facts, OptOut, Unrelated, Verdict
 from mailbot.inbound.brake import brake
-from mailbot.inbound.consequences import Change, carry_out, held_for, hold
+from mailbot.inbound.consequences import Change, carry_out
 from mailbot.inbound.facts import facts_of, look_up
 from mailbot.inbound.filing import NO_FILING, Filing
 from mailbot.inbound.folders import WatchedFolder
-from mailbot.inbound.imap import FETCH_BATCH, HEADER_LIMIT, Mailbox
-from mailbot.inbound.imap_answers import FetchedMessage, FolderState
-from mailbot.inbound.mail import Mail, identity_of, receipt
+from mailbot.inbound.imap import FETCH_BATCH, Mailbox
+from mailbot.inbound.imap_answers import FolderState
+from mailbot.inbound.mail import Mail
+from mailbot.inbound.quarantine import quarantine, told
+from mailbot.inbound.reading import OpenFolder, read_mails
 from mailbot.inbound.rehearsal import rehearse
 from mailbot.inbound.shop import Shop
-from mailbot.store import mailboxes, outbox, reviews, tallies
+from mailbot.store import mailboxes, outbox, tallies
 from mailbot.store.engine import Connection, Database, now
 from mailbot.store.reviews import Place
 
 # Not the mail's fault: the scan stops here, the watermark stays, and it is tried again.
 OUTAGES = (StoreUnavailable, SchemaError, WrongPersonKey)
-BODY_LIMIT = HEADER_LIMIT + MAX_BODY_BYTES  # what is fetched of a mail at most
-THE_WORD = "unsubscribe"
 # Kinds whose person has no more business in the queue of a campaign; a hold may be lifted.
 _LEAVING = frozenset({Kind.OPT_OUT, Kind.COMPLAINT, Kind.UNDELIVERABLE})
 
@@ -120,38 +115,8 @@ class Intake:
     ) -> list[Mail]:
         with self._database.read() as conn:
             first_seen_at = now(conn)
-        mails = []
-        for fetched in mailbox.headers(uids):
-            place = Place(self.account, state.name, state.uidvalidity, fetched.uid)
-            if fetched.fault:
-                self._quarantine(place, f"the server cannot read this mail: {fetched.fault}")
-                continue
-            try:
-                mail = self._read(mailbox, fetched, place, first_seen_at, is_news)
-                # A colleague decides when the mail is put there, not when it was written.
-                mails.append(
-                    replace(mail, received_at=first_seen_at) if folder.is_opt_out else mail
-                )
-            except (MailboxError, *OUTAGES):
-                raise
-            except Exception as error:  # bad mail is a value (invariant 7)
-                self._quarantine(place, _told(error))
-        return mails
-
-    def _read(
-        self,
-        mailbox: Mailbox,
-        fetched: FetchedMessage,
-        place: Place,
-        first_seen_at: datetime,
-        is_news: bool,
-    ) -> Mail:
-        message = read_message(fetched.header, is_whole=False)
-        identity = identity_of(message, fetched.received_at)
-        if needs_body(message, self._known) and (raw := mailbox.whole(fetched.uid, BODY_LIMIT)):
-            message = read_message(raw)
-        received_at = receipt(fetched.received_at, first_seen_at)
-        return Mail(place, message, identity, received_at, first_seen_at, is_news)
+        opened = OpenFolder(self.account, state, folder, first_seen_at, is_news)
+        return list(read_mails(mailbox, opened, uids, self._known, self._quarantine))
 
     def _look_up(self, mails: Sequence[Mail], folder: WatchedFolder) -> Facts:
         with self._database.read() as conn:
@@ -169,7 +134,7 @@ class Intake:
         except OUTAGES:
             raise
         except Exception as error:  # bad mail is a value (invariant 7)
-            self._quarantine(mail.place, _told(error), mail)
+            self._quarantine(mail.place, told(error), mail)
             return False
         self.heard.by_verdict[verdict.name] += 1
         _tell(verdict, mail, changes)
@@ -210,24 +175,17 @@ class Intake:
         log.error("mail_quarantined", **_where(place), because=because, exc_info=True)
         if self._shop.is_shadow:
             return
-        verdict = Review(rule="quarantine", evidence=because, reason=because)
-        if mail is not None and THE_WORD in mail.message.subject.casefold():
-            try:
-                with self._database.write() as conn:
-                    asked = held_for(
-                        (box.address for box in mail.message.from_mailboxes), self._shop
-                    )
-                    hold(conn, asked, verdict, mail, self._shop, because=because)
-                return
-            except OUTAGES:
+        try:
+            with self._database.write() as conn:
+                quarantine(conn, place, because, self._shop, mail)
+        except OUTAGES:
+            raise
+        except Exception:  # whatever made the mail unreadable may stop this as well
+            if mail is None:
                 raise
-            except Exception:  # whatever made the mail unreadable may stop this as well
-                log.exception("hold_failed", **_where(place))
-        with self._database.write() as conn:
-            reviews.open_item(
-                conn, key=f"quarantine:{_digest(place)}", person=None, place=place,
-                rule=verdict.rule, because=because,
-            )  # fmt: skip
+            log.exception("hold_failed", **_where(place))
+            with self._database.write() as conn:
+                quarantine(conn, place, because, self._shop)
 
     # -- advance -------------------------------------------------------------------------------
 
@@ -257,17 +215,5 @@ def _tell(verdict: Verdict, mail: Mail, changes: Sequence[Change]) -> None:
             )  # fmt: skip
 
 
-def _told(error: Exception) -> str:
-    """The kind of error and where it arose; its text may quote the mail, which is not kept."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}"
-
-
 def _where(place: Place) -> dict[str, object]:
     return {"account": place.account, "folder": place.folder, "uid": place.uid}
-
-
-def _digest(place: Place) -> str:
-    text = "\n".join((place.account, place.folder, str(place.uidvalidity), str(place.uid)))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

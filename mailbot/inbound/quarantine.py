@@ -1,0 +1,47 @@
+"""Mail that stops its reader is left to a person, and the next one is read (invariant 7)."""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from pathlib import Path
+from typing import Final
+
+from mailbot.core.verdicts import Review
+from mailbot.inbound.consequences import Change, held_for, hold
+from mailbot.inbound.mail import Mail
+from mailbot.inbound.shop import Shop
+from mailbot.store import reviews
+from mailbot.store.engine import Connection
+from mailbot.store.reviews import Place
+
+_RULE: Final = "quarantine"
+_THE_WORD: Final = "unsubscribe"
+
+
+def quarantine(
+    conn: Connection, place: Place, because: str, shop: Shop, mail: Mail | None = None
+) -> tuple[Change, ...]:
+    """Open its review item. Where `mail` could be read as far as a subject with the word, who may
+    have asked in it is held meanwhile."""
+    if mail is not None and _THE_WORD in mail.message.subject.casefold():
+        verdict = Review(rule=_RULE, evidence=because, reason=because)
+        asked = held_for((box.address for box in mail.message.from_mailboxes), shop)
+        return hold(conn, asked, verdict, mail, shop, because=because)
+    reviews.open_item(
+        conn, key=f"quarantine:{_digest(place)}", person=None, place=place,
+        rule=_RULE, because=because,
+    )  # fmt: skip
+    return ()
+
+
+def told(error: Exception) -> str:
+    """The kind of error and where it arose; its text may quote the mail, which is not kept."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"
+
+
+def _digest(place: Place) -> str:
+    text = "\n".join((place.account, place.folder, str(place.uidvalidity), str(place.uid)))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
