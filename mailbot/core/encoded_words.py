@@ -58,6 +58,14 @@ def decode_bytes(raw: bytes, charset: str = "") -> str:
         return raw.decode("cp1252", "replace")
 
 
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _decode_leniently(raw: bytes, charset: str) -> str:
     try:
         return _HALF.sub("\ufffd", raw.decode(charset, "replace"))
@@ -65,9 +73,15 @@ def _decode_leniently(raw: bytes, charset: str) -> str:
         return raw.decode("cp1252", "replace")
 
 
-def decode_header(raw: bytes) -> str:
-    """An unfolded header value as text, 8-bit bytes and encoded words read, NULs dropped."""
+def decode_header(raw: bytes, body_charset: str = "") -> str:
+    """An unfolded header value as text, 8-bit bytes and encoded words read, NULs dropped.
+
+    Bytes that are not UTF-8 are most likely in the charset of the body: old mail programs write
+    both alike, and what they mean by it every reader shows.
+    """
     charset = "iso-2022-jp" if b"\x1b$" in raw else ""
+    if body_charset and not raw.isascii() and not _is_utf8(raw):
+        charset = body_charset
     return decode_words(decode_bytes(raw, charset)).replace("\x00", "")
 
 

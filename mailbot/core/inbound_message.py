@@ -157,7 +157,11 @@ def _return_path(fields: HeaderFields, envelope_line: str) -> str | None:
 
 
 def _subject_of(fields: HeaderFields) -> str:
-    decoded = (decode_header(raw[:_MAX_RAW_SUBJECT_BYTES]) for raw in fields.raw("subject")[:5])
+    subjects = [raw[:_MAX_RAW_SUBJECT_BYTES] for raw in fields.raw("subject")[:5]]
+    charset = ""
+    if not all(raw.isascii() for raw in subjects):
+        charset = fields.content_type().parameters.get("charset", "")
+    decoded = (decode_header(raw, charset) for raw in subjects)
     text = _CONTROL.sub("", " ".join(decoded))
     return _WHITE_SPACE.sub(" ", text).strip()[:MAX_SUBJECT_CHARS]
 

@@ -57,3 +57,12 @@ def test_only_charsets_of_mail_are_looked_up(charset: str) -> None:
 @given(st.binary(max_size=400))
 def test_any_header_is_decoded(raw: bytes) -> None:
     decode_header(raw).encode("utf-8")
+
+
+def test_bytes_that_are_not_utf8_are_read_in_the_charset_of_the_body() -> None:
+    """Old mail programs write a subject raw, in the charset they write the text in."""
+    for charset, text in (("windows-1251", "Отписаться"), ("gb2312", "退订"), ("koi8-r", "стоп")):
+        raw = text.encode(charset)
+        assert decode_header(raw, charset) == text
+    assert decode_header("désabonner".encode(), "koi8-r") == "désabonner"
+    assert decode_header(b"d\xe9sabonner", "x-nobody-knows") == "désabonner"
