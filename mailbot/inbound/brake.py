@@ -27,9 +27,7 @@ log = structlog.get_logger(__name__)
 
 def brake(database: Database, verdict: Verdict, mail: Mail, facts: Facts, shop: Shop) -> Verdict:
     """The verdict, or a review instead, by how many such requests came in the hour before."""
-    if not isinstance(verdict, OptOut) or verdict.person_hashes or facts.is_opt_out_folder:
-        return verdict  # a token proves who asked, and a colleague is known
-    if not authentication(mail.message, facts.authserv_ids).is_failed:
+    if not is_brakeable(verdict, mail, facts):
         return verdict
     with database.write() as conn:
         before = tallies.failed_requests_before(conn, until=mail.received_at, within=WITHIN)
@@ -37,4 +35,16 @@ def brake(database: Database, verdict: Verdict, mail: Mail, facts: Facts, shop: 
     if before < shop.brake_requests:
         return verdict
     log.error("opt_out_brake_closed", failed_requests=before, account=mail.place.account)
+    return braked(mail, facts)
+
+
+def is_brakeable(verdict: Verdict, mail: Mail, facts: Facts) -> bool:
+    """Whether it is a request whose sender failed authentication, and nothing else proves it."""
+    if not isinstance(verdict, OptOut) or verdict.person_hashes or facts.is_opt_out_folder:
+        return False  # a token proves who asked, and a colleague is known
+    return authentication(mail.message, facts.authserv_ids).is_failed
+
+
+def braked(mail: Mail, facts: Facts) -> Verdict:
+    """What the mail means while the brake is closed."""
     return recognise(mail.message, replace(facts, is_brake_on=True))

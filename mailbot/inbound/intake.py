@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from mailbot.core.consent import ADDS, Kind
 from mailbot.core.errors import SchemaError, StoreUnavailable, WrongPersonKey
 from mailbot.core.recognition import recognise
 from mailbot.core.verdicts import AutoReply, Facts, OptOut, Unrelated, Verdict
@@ -30,14 +29,13 @@ from mailbot.inbound.quarantine import quarantine, told
 from mailbot.inbound.reading import OpenFolder, read_mails
 from mailbot.inbound.rehearsal import rehearse
 from mailbot.inbound.shop import Shop
-from mailbot.store import mailboxes, outbox, tallies
+from mailbot.inbound.withholding import withhold
+from mailbot.store import mailboxes, tallies
 from mailbot.store.engine import Connection, Database, now
 from mailbot.store.reviews import Place
 
 # Not the mail's fault: the scan stops here, the watermark stays, and it is tried again.
 OUTAGES = (StoreUnavailable, SchemaError, WrongPersonKey)
-# Kinds whose person has no more business in the queue of a campaign; a hold may be lifted.
-_LEAVING = frozenset({Kind.OPT_OUT, Kind.COMPLAINT, Kind.UNDELIVERABLE})
 
 log = structlog.get_logger(__name__)
 
@@ -138,7 +136,7 @@ class Intake:
             return False
         self.heard.by_verdict[verdict.name] += 1
         _tell(verdict, mail, changes)
-        self._withhold(changes)
+        withhold(self._database, changes)
         return isinstance(verdict, OptOut)
 
     def _carry_out(self, verdict: Verdict, mail: Mail) -> tuple[Change, ...]:
@@ -161,13 +159,6 @@ class Intake:
         log.info("would_have_changed", **_where(mail.place), rule=verdict.rule,
                  kinds=[kind for kind, _ in named])  # fmt: skip
         return ()
-
-    def _withhold(self, changes: Sequence[Change]) -> None:
-        """For the console's truth; the guarantee is the look before sending."""
-        for change in changes:
-            if change.kind in _LEAVING:
-                with self._database.write() as conn:
-                    outbox.withhold_marketing_of(conn, change.person, ADDS[change.kind])
 
     def _quarantine(self, place: Place, because: str, mail: Mail | None = None) -> None:
         """Leave the mail to a person. Who may have asked in it is held meanwhile."""

@@ -121,6 +121,11 @@ def count_decided(conn: Connection) -> int:
     return conn.execute(count).scalar_one()
 
 
+def newest_id(conn: Connection) -> int:
+    """The number of the item that was opened last; 0 where there never was one."""
+    return conn.execute(select(func.max(reviews.c.id))).scalar() or 0
+
+
 def get(conn: Connection, item_id: int) -> ReviewItem | None:
     """The item of this number, open or decided."""
     found = _items(conn, reviews.c.id == item_id, order_by=(reviews.c.id,))
