@@ -8,7 +8,7 @@ BIN := .venv/bin
 # What follows the command: make demo ARGS=--keep, make test ARGS="-k token"
 ARGS :=
 
-.PHONY: help setup servers demo check test test-system test-invariants corpora lock clean
+.PHONY: help setup servers demo check test test-system test-invariants corpora fuzz lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,9 +42,14 @@ test-invariants: setup servers  ## break each invariant in a copy: the tests mus
 corpora: setup  ## how the real mail of ../shared/corpora is judged, set by set
 	$(BIN)/python -m tests.corpora.table
 
+fuzz: setup  ## fuzz what reads mail, guided by coverage (ARGS="--minutes 10")
+	$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install --quiet \
+		--disable-pip-version-check --require-hashes --requirement tests/fuzz/requirements.txt
+	$(BIN)/python -m tests.fuzz.run $(ARGS)
+
 lock: setup  ## make requirements.lock anew from pyproject.toml (ARGS=--upgrade: with newer versions)
 	.ci/lock $(ARGS)
 
 clean:  ## remove what was made here, .venv included
-	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .fuzz .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
