@@ -9,56 +9,65 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from mailbot.core.folding import fold
+from mailbot.core.folding import plain
 from mailbot.core.inbound_message import InboundMessage
+from mailbot.core.subject_prefixes import end_of_prefixes, is_forward
 
 _REPLY_HEADERS: Final = ("x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply")
 _COMMENT: Final = re.compile(r"\([^()]*\)")
-_ANSWER_MARKS: Final = re.compile(r"^(?:(?:re|aw|sv|antw|odp|vs|res|rif|ref) ?: ?){1,3}")
 
-# What mail programs put before the subject they answer. Each stands at the start, alone or with
-# a colon or dash after it: "Out of office supplies?" is a customer.
-_PREFIXES: Final = (
-    *("automatic reply", "auto reply", "auto-reply", "autoreply", "auto response", "autoresponse"),
-    *("auto-response", "autoresponder", "out of office", "out of the office", "out-of-office"),
-    *("out of office autoreply", "out of office reply", "ooo", "vacation reply", "on vacation"),
-    *("automatische antwort", "abwesenheitsnotiz", "abwesenheit", "abwesend", "autom. antwort"),
-    *("réponse automatique", "absence du bureau", "absent du bureau", "message d'absence"),
-    *("respuesta automática", "fuera de la oficina", "ausencia", "ausente"),
-    *("risposta automatica", "fuori ufficio", "risponditore automatico", "assente"),
-    *("automatisch antwoord", "afwezig", "afwezigheidsbericht", "niet aanwezig"),
-    *("resposta automática", "ausência temporária", "fora do escritório"),
-    *(
-        "autosvar",
-        "automatiskt svar",
-        "automatisk svar",
-        "frånvarande",
-        "fravær",
-        "automaattinen vastaus",
-    ),
-    *("automatyczna odpowiedź", "odpowiedź automatyczna", "autoodpowiedź", "poza biurem"),
-    *("automatická odpověď", "automatikus válasz", "otomatik yanıt", "răspuns automat"),
-    *("автоответ", "автоматический ответ", "автоматична відповідь", "нет на месте"),
-    *(
-        "自動応答",
-        "自動返信",
-        "不在通知",
-        "自动答复",
-        "自动回复",
-        "自動回覆",
-        "자동 회신",
-        "자동 응답",
-    ),
-    *("מענה אוטומטי", "رد تلقائي", "αυτόματη απάντηση", "εκτός γραφείου", "irodán kívül"),
-    *("poissa", "poissaolo", "poissaoloilmoitus", "mimo kancelář", "automatická odpoveď"),
-    *("ofis dışında", "otomatik cevap", "în afara biroului", "відсутній", "поза офісом"),
-    *("trả lời tự động", "balasan otomatis", "การตอบกลับอัตโนมัติ", "ausser haus", "außer haus"),
-)
+# What vacation programs put before the subject they answer. Each stands at the start, alone or with
+# a colon or dash after it: "Out of office supplies?" is a customer. Accents do not matter.
+_PREFIXES: Final = """
+automatic reply|auto reply|auto-reply|autoreply|auto response|autoresponse|auto-response
+autoresponder
+out of office|out of the office|out-of-office|out of office autoreply|out of office reply|ooo
+vacation reply|on vacation|away from my mail|away from the office
+automatische antwort|abwesenheitsnotiz|abwesenheit|abwesend|autom. antwort|ausser haus|ausserhaus
+réponse automatique|absence du bureau|absent du bureau|message d'absence
+respuesta automática|fuera de la oficina|ausencia|ausente|resposta automàtica
+risposta automatica|fuori ufficio|fuori sede|risponditore automatico|assente
+automatisch antwoord|afwezig|afwezigheidsbericht|niet aanwezig|buiten kantoor
+resposta automática|ausência temporária|fora do escritório
+autosvar|automatiskt svar|automatisk svar|frånvarande|fravær|fraværende|ute av kontoret
+automaattinen vastaus|poissa|poissaolo|poissaoloilmoitus|automaatvastus
+automatyczna odpowiedź|odpowiedź automatyczna|autoodpowiedź|poza biurem
+automatická odpověď|automatická odpoveď|mimo kancelář|automatikus válasz|irodán kívül|házon kívül
+samodejni odgovor|odsotnost|automatski odgovor|аутоматски одговор
+automatinis atsakymas|automātiska atbilde
+otomatik yanıt|otomatik cevap|ofis dışında|răspuns automat|în afara biroului
+автоответ|автоматический ответ|нет на месте|вне офиса|автоматичен отговор
+автоматична відповідь|відсутній|поза офісом
+αυτόματη απάντηση|εκτός γραφείου
+自動応答|自動返信|不在通知|自动答复|自动回复|自動回覆|자동 회신|자동 응답|부재중
+מענה אוטומטי|תשובה אוטומטית|מחוץ למשרד|رد تلقائي
+trả lời tự động|balasan otomatis|การตอบกลับอัตโนมัติ|ตอบกลับอัตโนมัติ|स्वचालित उत्तर
+"""
+_FORMS: Final = sorted({plain(form) for form in re.split(r"[|\n]", _PREFIXES) if form})
 _PREFIX: Final = re.compile(
-    r"[\[(【「〔<* ]{0,3}(?:"
-    + "|".join(re.escape(fold(prefix)) for prefix in _PREFIXES)
+    r"[\[(【「〔<* ]{0,3}(?:" + "|".join(map(re.escape, reversed(_FORMS)))
     + r") ?(?:[:;\-–—(\[\])】」〕>*]|$)"
+)  # fmt: skip
+# What gateways put before everything.
+_GATEWAY_MARK: Final = re.compile(
+    r"(?:\*{2,5} ?[a-z? ]{2,20} ?\*{2,5}|\{[a-z? ]{2,20}\}|(?:external|extern|spam) ?:) ?"
 )
+
+
+def is_automatic_subject(subject: str) -> bool:
+    """Whether a vacation program's prefix begins the subject, behind what answering adds."""
+    text = plain(subject)
+    if is_forward(text):  # a person passes one on
+        return False
+    for _ in range(3):
+        if _PREFIX.match(text):
+            return True
+        mark = _GATEWAY_MARK.match(text)
+        start = mark.end() if mark else end_of_prefixes(text)
+        if start == 0:
+            return False
+        text = text[start:]
+    return _PREFIX.match(text) is not None
 
 
 def auto_reply_evidence(message: InboundMessage) -> str:
@@ -77,6 +86,6 @@ def auto_reply_evidence(message: InboundMessage) -> str:
         return "Precedence: auto_reply"
     if message.content_type.name == "multipart/report":  # a receipt (RFC 8098), or a kin of it
         return f"Content-Type: multipart/report; report-type={message.report_type[:60]}"
-    if _PREFIX.match(_ANSWER_MARKS.sub("", fold(message.subject))):
+    if is_automatic_subject(message.subject):
         return f"Subject: {message.subject[:120]}"
     return ""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from mailbot.core.auto_reply import is_automatic_subject
 from mailbot.core.inbound_message import InboundMessage
-from mailbot.core.subject_prefixes import is_reply
+from mailbot.core.subject_prefixes import end_of_prefixes, is_forward, is_reply
 from mailbot.core.verdicts import Facts
 from mailbot.core.vocabulary import Hit
 
@@ -23,6 +24,12 @@ _LIST_FIELDS: Final = (
     "x-beenthere", "x-mailman-version", "x-google-group-id",
 )  # fmt: skip
 _LIST_SENDER: Final = re.compile(r"-bounces(?:[+=-][^@]{0,200})?@|^owner-|-owner@|-request@")
+_LIST_TAG: Final = re.compile(r"\[(?!\d{1,3}\])[^\[\]]{2,60}\]")  # not the count of "Re[2]:"
+# What robots are called beside a list's or a shop's name.
+_ROBOT_NAME: Final = re.compile(
+    r"no-?_?reply|do-?_?not-?_?reply|[-+_.](?:request|bounces?|owner|help|confirm|notifications?)$"
+)
+_ASKS_HOW: Final = re.compile(r"^(?:how (?:to|do i|can i|does one)|wie (?:kann|melde)|comment) ")
 _CODE_BEFORE: Final = re.compile(r"(?:[^\W_]_|::|->)$")
 _CODE_AFTER: Final = re.compile(r"^(?:\(\)|_[^\W_])")
 _PROGRAMMERS_TAG: Final = re.compile(
@@ -45,7 +52,11 @@ def doubt_about(hit: Hit, message: InboundMessage, facts: Facts) -> str:
         return "it reads like the answer of a robot"
     if not hit.is_alone and _is_from_a_robot(message):
         return "its sender is an address that no person writes from"
-    if is_reply(hit.text) and _is_in_a_thread_of_others(message, facts):
+    text = hit.text[end_of_prefixes(hit.text) :]
+    if is_forward(hit.text) and is_automatic_subject(text):
+        return "an automatic answer that somebody passed on"
+    is_in_talk = is_reply(hit.text) or _ASKS_HOW.match(hit.text) is not None
+    if is_in_talk and _is_in_a_thread_of_others(message, facts):
         return "a reply in a mailing list's thread that is not ours"
     if not hit.is_certain:
         return "it may ask for something else"
@@ -53,7 +64,8 @@ def doubt_about(hit: Hit, message: InboundMessage, facts: Facts) -> str:
 
 
 def _is_from_a_robot(message: InboundMessage) -> bool:
-    return any(box.address.local_part.lower() in ROBOTS for box in message.from_mailboxes)
+    names = [box.address.local_part.lower() for box in message.from_mailboxes]
+    return any(name in ROBOTS or _ROBOT_NAME.search(name) for name in names)
 
 
 def _is_in_a_thread_of_others(message: InboundMessage, facts: Facts) -> bool:
@@ -62,7 +74,7 @@ def _is_in_a_thread_of_others(message: InboundMessage, facts: Facts) -> bool:
         return False
     if _is_list_mail(message):
         return not _is_our_list(message, facts)
-    return "[" in message.subject[:80]  # archives keep the list's tag and not its fields
+    return _LIST_TAG.search(message.subject[:120]) is not None  # archives keep the tag alone
 
 
 def _is_list_mail(message: InboundMessage) -> bool:

@@ -8,11 +8,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_REPLY: Final = (
-    "re|r|aw|antw|antwort|sv|vs|odp|odg|res|rif|ref|rv|ynt|va|σχετ|απ|отв|ответ|відп"
-    "|回复|回覆|答复|答覆|返信"
+from mailbot.core.folding import plain
+
+_REPLY: Final = plain(
+    "re|r|aw|antw|antwort|sv|vs|odp|odg|res|rif|ref|rv|ynt|yan|va|bls|vedr|resp|ats|atb|отг|odgovor"
+    "|σχετ|απ|отв|ответ|відп|回复|回覆|答复|答覆|返信|답장|회신|השב|תגובה|رد|trả lời|ตอบ|balas"
 )
-_FORWARD: Final = "fwd?|wg|tr|enc|i|doorst|vb|vl|ilt|πρθ|пер|пересл|转发|轉寄|転送"
+_FORWARD: Final = plain(
+    "fwd?|wg|tr|trs|enc|i|doorst|vb|vl|fs|pd|ilt|ilet|továbbítás|proslijeđeno|πρθ|пер|пересл"
+    "|转发|轉寄|転送|전달|הועבר|إعادة توجيه"
+)
 _COUNT: Final = r"(?:\[\d{1,3}\]|\(\d{1,3}\)|\^\d{1,3})?"
 _IS_REPLY: Final = re.compile(rf"(?:\[[^\[\]]{{1,60}}\] ?)?(?:{_REPLY}) ?{_COUNT} ?[:：]")
 _IS_FORWARD: Final = re.compile(

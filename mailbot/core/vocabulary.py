@@ -23,7 +23,8 @@ class Vocabulary:
     """Every entry, in an index by its first word. `courtesies` may stand around a whole subject.
 
     `misspellings` ask where nothing else stands there; `come_back` is the opposite wish;
-    `refusals` hold a word and say that it is not meant; `robots` is how machines speak of it.
+    `refusals` hold a word and say that it is not meant, `interjections` may stand before them;
+    `robots` is how machines speak of it.
     """
 
     entries: tuple[Entry, ...]
@@ -31,6 +32,7 @@ class Vocabulary:
     misspellings: tuple[str, ...] = ()
     come_back: tuple[Entry, ...] = ()
     refusals: tuple[Entry, ...] = ()
+    interjections: tuple[str, ...] = ()
     robots: tuple[Entry, ...] = ()
     _index: Index = field(init=False, repr=False, compare=False)
     _come_back: Index = field(init=False, repr=False, compare=False)
@@ -42,7 +44,8 @@ class Vocabulary:
         polite = frozenset(words_of(form) for form in self.courtesies)
         object.__setattr__(self, "_index", Index(self.entries, polite))
         object.__setattr__(self, "_come_back", Index(self.come_back, polite))
-        object.__setattr__(self, "_refusals", Index(self.refusals, polite))
+        sudden = polite | {words_of(form) for form in self.interjections}
+        object.__setattr__(self, "_refusals", Index(self.refusals, sudden))
         object.__setattr__(self, "_robots", Index(self.robots, polite))
         misspelt = frozenset("".join(words_of(form)) for form in self.misspellings)
         object.__setattr__(self, "_misspelt", misspelt)

@@ -19,6 +19,7 @@ _MAX_GAP_CHARS: Final = 60  # between a form and its object
 _LONGEST_COURTESY: Final = 5  # words
 _MAX_CANDIDATES: Final = 500  # forms looked at in one subject; a person's has a handful
 _WORD: Final = re.compile(r"[^\W_]+")
+_ADDRESS: Final = re.compile(r"[^\s<>@]{1,64}@[^\s<>@]{1,255}")
 
 Words = tuple[str, ...]
 
@@ -49,7 +50,7 @@ class _Reading:
     def __init__(self, text: str, polite: frozenset[Words]) -> None:
         self.text = text
         self.words = _placed_words(text, 0)
-        self.core = _without_courtesies(_placed_words(text, end_of_prefixes(text)), polite)
+        self.core = _without_courtesies(_proper_words(text), polite)
         self._objects: dict[_Compiled, list[tuple[int, int]] | None] = {}
 
     def counts(self, found: _Compiled, start: int, end: int) -> bool:
@@ -174,6 +175,13 @@ class Index:
 
 def _placed_words(text: str, start: int) -> list[_Placed]:
     return [_Placed(match[0], match.start(), match.end()) for match in _WORD.finditer(text, start)]
+
+
+def _proper_words(text: str) -> list[_Placed]:
+    """The words behind "Re:" and [tags], without addresses and numbers: who asks, not what."""
+    blanked = _ADDRESS.sub(lambda hit: " " * len(hit[0]), text)
+    words = _placed_words(blanked, end_of_prefixes(text))
+    return [one for one in words if not any(map(str.isdigit, one.word))]
 
 
 def _without_courtesies(words: list[_Placed], polite: frozenset[Words]) -> list[_Placed]:

@@ -14,7 +14,9 @@ from mailbot.core.folding import plain
 from mailbot.core.vocabulary import Boundary, Entry, Vocabulary, Where
 
 _PROMISED: Final = "unsubscribe"
-_TABLES: Final = ("entry", "courtesy", "misspelling", "come_back", "refusal", "robot", "off")
+_TABLES: Final = (
+    "entry", "courtesy", "misspelling", "come_back", "refusal", "interjection", "robot", "off",
+)  # fmt: skip
 _KEYS: Final = frozenset(
     {"language", "form", "forms", "where", "boundary", "objects", "unless", "certain"}
 )
@@ -39,12 +41,17 @@ def load_vocabulary(extra: Path | None = None) -> Vocabulary:
         tables = {name: (*entries, *added[name]) for name, entries in kept.items()}
     return Vocabulary(
         entries=tables["entry"],
-        courtesies=tuple(form for entry in tables["courtesy"] for form in entry.forms),
-        misspellings=tuple(form for entry in tables["misspelling"] for form in entry.forms),
+        courtesies=_forms(tables["courtesy"]),
+        misspellings=_forms(tables["misspelling"]),
         come_back=tables["come_back"],
         refusals=tables["refusal"],
+        interjections=_forms(tables["interjection"]),
         robots=tables["robot"],
     )
+
+
+def _forms(entries: Iterable[Entry]) -> tuple[str, ...]:
+    return tuple(form for entry in entries for form in entry.forms)
 
 
 def _without(entries: Iterable[Entry], off: set[str]) -> tuple[Entry, ...]:
@@ -68,12 +75,13 @@ def _tables(raw: bytes, where: str) -> dict[str, tuple[Entry, ...]]:
             where=where,
             next_step=f"Known are {', '.join(f'[[{name}]]' for name in _TABLES)}.",
         )
-    courtesies = read.get("courtesy", [])
-    if isinstance(courtesies, list):  # they stand around a whole subject; one may be a letter
-        read["courtesy"] = [
-            {"where": "whole_subject", **one} if isinstance(one, dict) else one
-            for one in courtesies
-        ]
+    for name in ("courtesy", "interjection"):  # they stand around a form; one may be a letter
+        listed = read.get(name, [])
+        if isinstance(listed, list):
+            read[name] = [
+                {"where": "whole_subject", **one} if isinstance(one, dict) else one
+                for one in listed
+            ]
     return {name: _entries(read.get(name, []), f"{where}, {name}") for name in _TABLES}
 
 

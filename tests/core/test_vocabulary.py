@@ -192,3 +192,23 @@ def test_time_grows_with_the_subject_and_no_faster() -> None:
         return best
 
     assert seconds(4000) < 8 * seconds(1000) + 0.002
+
+
+class TestWhoWritesAroundAForm:
+    @pytest.mark.parametrize(
+        "subject",
+        ["Abmelden anna@example.org", "BAJA ana@example.org 4711", "Re: [Tee] stop #1234",
+         "unsuscribe anna@example.org"],
+    )  # fmt: skip
+    def test_their_address_and_numbers_say_nothing_else(self, subject: str) -> None:
+        core = "".join(SHIPPED.core_of(subject))
+        hit = SHIPPED.find(subject)
+        assert (hit is not None and hit.is_alone) or SHIPPED.is_misspelling(core)
+
+    def test_a_sudden_no_is_still_a_refusal(self) -> None:
+        for subject in (
+            "Wait, don't unsubscribe me",
+            "Oops, do not unsubscribe me",
+            "No, don't unsubscribe",
+        ):
+            assert SHIPPED.refuses(subject), subject
