@@ -6,8 +6,9 @@ The header first; the body only where a rule needs it. EXAMINE and BODY.PEEK: no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from mailbot.core.errors import MailboxError
@@ -16,7 +17,7 @@ from mailbot.core.recognition import needs_body
 from mailbot.core.verdicts import Facts
 from mailbot.inbound.folders import WatchedFolder
 from mailbot.inbound.imap import HEADER_LIMIT, Mailbox
-from mailbot.inbound.imap_answers import FetchedMessage, FolderState
+from mailbot.inbound.imap_answers import FolderState
 from mailbot.inbound.mail import Mail, identity_of, receipt
 from mailbot.inbound.quarantine import told
 from mailbot.store.reviews import Place
@@ -58,8 +59,9 @@ def read_mails(
             continue
         if folder.since and fetched.received_at and fetched.received_at < folder.since:
             continue
+        whole = partial(mailbox.whole, fetched.uid, BODY_LIMIT)
         try:
-            mail = _read(mailbox, fetched, place, folder, known)
+            mail = read_mail(fetched.header, whole, fetched.received_at, place, folder, known)
         except MailboxError:
             raise
         except Exception as error:  # bad mail is a value (invariant 7)
@@ -68,15 +70,21 @@ def read_mails(
             yield mail
 
 
-def _read(
-    mailbox: Mailbox, fetched: FetchedMessage, place: Place, folder: OpenFolder, known: Facts
+def read_mail(
+    header: bytes,
+    whole: Callable[[], bytes],
+    internal_date: datetime | None,
+    place: Place,
+    folder: OpenFolder,
+    known: Facts,
 ) -> Mail:
-    message = read_message(fetched.header, is_whole=False)
-    identity = identity_of(message, fetched.received_at)
-    if needs_body(message, known) and (raw := mailbox.whole(fetched.uid, BODY_LIMIT)):
+    """One mail; `whole` is asked for its bytes only where a rule needs the body."""
+    message = read_message(header, is_whole=False)
+    identity = identity_of(message, internal_date)
+    if needs_body(message, known) and (raw := whole()):
         message = read_message(raw)
     first_seen_at = folder.first_seen_at
-    received_at = receipt(fetched.received_at, first_seen_at)
-    mail = Mail(place, message, identity, received_at, first_seen_at, folder.is_news)
     # A colleague decides when the mail is put there, not when it was written.
-    return replace(mail, received_at=first_seen_at) if folder.watched.is_opt_out else mail
+    is_by_staff = folder.watched.is_opt_out
+    received_at = first_seen_at if is_by_staff else receipt(internal_date, first_seen_at)
+    return Mail(place, message, identity, received_at, first_seen_at, folder.is_news)
