@@ -13,7 +13,10 @@ from typing import Final
 
 from mailbot.core.encoded_words import decode_bytes, decode_header
 
-MAX_HEADER_BYTES: Final = 2 * 1024 * 1024
+# Fields beyond this are not read: it is what intake fetches of a header.
+MAX_HEADER_BYTES: Final = 64 * 1024
+# The blank line is looked for so far, so that the body of an odd mail is still found.
+_LONGEST_HEADER: Final = 2 * 1024 * 1024
 _MAX_VALUE_BYTES: Final = 64 * 1024
 _LINE_ENDS_LOOKED_AT: Final = 64 * 1024
 _BLANK_LINE: Final = re.compile(rb"\n\r*\n")
@@ -78,10 +81,10 @@ def split_message(raw: bytes) -> tuple[bytes, bytes, bool]:
     if start.count(b"\r") - start.count(b"\r\n") > start.count(b"\n"):
         raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # old Macintosh line ends
     raw = raw.lstrip(b"\r\n")
-    blank = _BLANK_LINE.search(raw)
-    if blank is None or blank.start() > MAX_HEADER_BYTES:
+    blank = _BLANK_LINE.search(raw, 0, _LONGEST_HEADER)
+    if blank is None:
         return raw[:MAX_HEADER_BYTES], b"", False
-    return raw[: blank.start()], raw[blank.end() :], True
+    return raw[: min(blank.start(), MAX_HEADER_BYTES)], raw[blank.end() :], True
 
 
 def parse_fields(block: bytes) -> HeaderFields:

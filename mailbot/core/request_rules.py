@@ -32,6 +32,7 @@ _LONGEST_SIGNATURE: Final = 3  # lines of at most so many words each
 # Words of a first line: so many ask and say nothing else; so many may ask; of a longer line so many
 # are looked at.
 _SHORT_REQUEST, _LONGEST_REQUEST, _FIRST_WORDS = 6, 9, 3
+_LONGEST_SPELT_OUT: Final = 40  # letters of a subject that may be one word in pieces
 _WORD: Final = re.compile(r"[^\W_]+")
 # What mail programs show, and some write, where nobody wrote a subject.
 _NO_SUBJECT: Final = frozenset({
@@ -151,11 +152,13 @@ def near_miss(message: InboundMessage, facts: Facts) -> Verdict | None:
     """Rule 10. A misspelling; or nothing in the subject, and the word first in the body."""
     if has_no_subject(message):
         return _word_in_body(message, facts)
-    core = facts.vocabulary.core_of(message.subject)
-    if _is_misspelt(core, facts):
-        return _opt_out_of_sender(message, facts, f"Subject: {message.subject[:200]}")
     words = _WORD.findall(plain(message.subject))
-    if any(facts.vocabulary.is_misspelling(word) for word in words):
+    has_one = any(map(facts.vocabulary.is_misspelling, words))
+    if not has_one and sum(map(len, words)) > _LONGEST_SPELT_OUT:
+        return None
+    if _is_misspelt(facts.vocabulary.core_of(message.subject), facts):
+        return _opt_out_of_sender(message, facts, f"Subject: {message.subject[:200]}")
+    if has_one:
         return _review(message, facts, "what may be the word, misspelt, among others")
     return None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 
@@ -85,7 +86,8 @@ class Index:
     """Entries by the first word of their forms. Made once, asked for each mail."""
 
     __slots__ = (
-        "_by_prefix", "_by_word", "_polite", "_prefix_sizes", "_substrings", "_whole", "words",
+        "_by_prefix", "_by_word", "_key_prefixes", "_keys", "_polite", "_prefix_sizes",
+        "_substrings", "_whole", "words",
     )  # fmt: skip
 
     def __init__(self, entries: Sequence[Entry], polite: frozenset[Words]) -> None:
@@ -98,6 +100,15 @@ class Index:
             compiled = _Compiled(entry)
             for form in entry.forms:
                 self._add(form, compiled)
+        forms = [
+            words_of(form)
+            for entry in entries
+            if entry.boundary is Boundary.WORD
+            for form in entry.forms
+        ]
+        keys = {max(words, key=len) for words in forms if words}
+        self._keys = frozenset(key for key in keys if not key.endswith("*"))
+        self._key_prefixes = tuple(key[:-1] for key in keys if key.endswith("*"))
         self._prefix_sizes = sorted({len(prefix) for prefix in self._by_prefix})
         self.words = tuple(words[0] for words in self._whole if len(words) == 1)
 
@@ -119,14 +130,25 @@ class Index:
     def find(self, subject: str) -> Hit | None:
         doubtful: Hit | None = None
         for text in readings(subject):
-            hit = self._find_in(_Reading(text, self._polite))
+            if not self._may_hold_one(text):
+                continue
+            hit = self._find_in(_read(text, self._polite))
             if hit is not None and hit.is_certain:
                 return hit
             doubtful = doubtful or hit
         return doubtful
 
     def core_of(self, subject: str) -> Words:
-        return tuple(one.word for one in _Reading(readings(subject)[0], self._polite).core)
+        return tuple(one.word for one in _read(readings(subject)[0], self._polite).core)
+
+    def _may_hold_one(self, text: str) -> bool:
+        """Nearly no subject holds the longest word of any form; only such are looked at closely."""
+        words = _distinct_words(text)
+        if not self._keys.isdisjoint(words):
+            return True
+        if any(word.startswith(self._key_prefixes) for word in words):
+            return True
+        return not text.isascii() and any(part in text for part, _ in self._substrings)
 
     def _find_in(self, reading: _Reading) -> Hit | None:
         if not reading.words:
@@ -171,6 +193,16 @@ class Index:
             if size > len(word):
                 break
             yield from self._by_prefix.get(word[:size], ())
+
+
+@lru_cache(maxsize=64)  # several rules look at one subject
+def _read(text: str, polite: frozenset[Words]) -> _Reading:
+    return _Reading(text, polite)
+
+
+@lru_cache(maxsize=64)
+def _distinct_words(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_WORD.findall(text)))
 
 
 def _placed_words(text: str, start: int) -> list[_Placed]:
