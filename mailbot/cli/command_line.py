@@ -22,6 +22,7 @@ from mailbot.cli import (
     keys,
     order_status,
     recognise,
+    replay,
     review,
     run,
     status,
@@ -66,6 +67,7 @@ app.command("status", rich_help_panel=_ASK)(status.status)
 app.command("why", rich_help_panel=_ASK)(why.why)
 app.command("recognise", rich_help_panel=_ASK)(recognise.recognise)
 app.add_typer(review.app, name="review", rich_help_panel=_DO)
+app.command("replay", rich_help_panel=_DO)(replay.replay)
 app.add_typer(suppression.app, name="suppress", rich_help_panel=_DO)
 app.add_typer(campaign.app, name="campaign", rich_help_panel=_DO)
 app.add_typer(order_status.app, name="order-status", rich_help_panel=_DO)
