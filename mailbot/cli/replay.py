@@ -91,9 +91,7 @@ def replay(
                     failures = _read_mailboxes(found, settings, boxes, folder)
             except KeyboardInterrupt:
                 bar.end()
-                count = len(found.findings.missed) if is_applied else 0
-                done = f"{count} carried out until here; the rest is" if count else "all of it is"
-                typer.echo(f"mailbot: ended; {done} there for the next time", err=True)
+                typer.echo(f"mailbot: ended; {_until_here(found, is_applied)}", err=True)
                 raise
     findings = found.findings
     if as_json:
@@ -108,6 +106,17 @@ def replay(
         raise typer.Exit(65)
     if findings.missed and not is_applied:
         raise typer.Exit(1)
+
+
+def _until_here(found: Replay, is_applied: bool) -> str:
+    from mailbot.cli.showing import counted
+
+    if not is_applied:
+        return "nothing was changed"
+    count = len(found.findings.missed)
+    return (
+        f"{counted(count, 'request was', 'requests were')} carried out, run it again for the rest"
+    )
 
 
 def _day(text: str) -> datetime | None:
