@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,3 +91,19 @@ def test_with_a_wrong_person_key_nothing_but_order_status_goes_on(
     with house.database.read() as conn:
         states = conn.execute(select(outbox.c.state).where(outbox.c.kind == "campaign"))
         assert set(states.scalars()) == {State.QUEUED}
+
+
+def test_in_shadow_mode_nothing_leaves(house: House, relay: relays.Relay) -> None:
+    """Neither an offer nor order status: the shop's old system still does its work."""
+    campaign_under_way(house.database, "ann@example.org")
+    hand_over(house, "ben@example.org")
+    with house.config.open("a", encoding="utf-8") as config:
+        config.write('[recognition]\nmode = "shadow"\n')
+    daemon = house.start()
+    wait_until(lambda: "shadow_mode" in house.log, 10, "the daemon says that it only watches")
+    time.sleep(2)  # longer than two ticks and a look for rows
+    assert house.end(daemon) == 0
+    assert relay.taken == []
+    with house.database.read() as conn:
+        states = conn.execute(select(outbox.c.state).distinct()).scalars().all()
+    assert states == [State.QUEUED]

@@ -16,7 +16,16 @@ from mailbot.core.eligibility import MessageKind
 from mailbot.core.errors import MailbotError
 from mailbot.core.outbox_states import State
 from mailbot.inbound.watch import account_of
-from mailbot.store import campaigns, keys, mailboxes, outbox, reviews, suppressions, switches
+from mailbot.store import (
+    campaigns,
+    keys,
+    mailboxes,
+    outbox,
+    reviews,
+    suppressions,
+    switches,
+    tallies,
+)
 from mailbot.store.engine import Connection, now
 from mailbot.store.mailboxes import MailboxStatus
 from mailbot.store.reviews import ReviewItem
@@ -58,6 +67,8 @@ class Situation:
     campaigns: list[Numbers]
     reviews: list[ReviewItem]
     needs: list[str]
+    # What shadow mode would have changed, by kind; None where mailbot is live.
+    shadow: Mapping[str, int] | None = None
 
     @property
     def outbox_columns(self) -> list[str]:
@@ -99,6 +110,7 @@ class Situation:
                 for item in self.reviews
             ],
             "needs_a_person": self.needs,
+            "shadow": None if self.shadow is None else dict(self.shadow),
         }
 
 
@@ -111,11 +123,12 @@ def look(installation: Opened) -> Situation:
         oldest = outbox.oldest_waiting_at(conn)
         items = reviews.waiting(conn)
         marketing = switches.get(conn, switches.MARKETING_STOPPED)
+        is_shadow = installation.settings.recognition.mode == "shadow"
         needs = [
             *_key_needs(conn, installation.settings),
             *([f"marketing is stopped: {marketing.because}"] if marketing.is_on else []),
             *_mailbox_needs(boxes, at),
-            *_outbox_needs(counts, oldest, at, is_stopped=marketing.is_on),
+            *_outbox_needs(counts, oldest, at, is_stopped=marketing.is_on or is_shadow),
             *_review_needs(items),
         ]
         return Situation(
@@ -131,6 +144,7 @@ def look(installation: Opened) -> Situation:
             ],
             reviews=items,
             needs=needs,
+            shadow=tallies.count_shadow(conn) if is_shadow else None,
         )
 
 

@@ -10,6 +10,8 @@ import typer
 from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mailbot.cli.situation import Situation
 
 
@@ -54,6 +56,8 @@ def _show(found: Situation) -> None:
         since = f" since {found.marketing.set_at:%Y-%m-%d %H:%M}" if found.marketing.set_at else ""
         words = f"Marketing is stopped{since}: {printable(found.marketing.because)}"
         screen.print(Text(words, "bold yellow"))
+    if found.shadow is not None:
+        _show_shadow(found.shadow)
     heading("Mailboxes")
     _show_mailboxes(found)
     heading("Do-not-send list")
@@ -83,6 +87,17 @@ def _ago(at: datetime | None, now: datetime) -> str:
     from mailbot.cli.showing import span
 
     return f"{span(now - at)} ago" if at else "never"
+
+
+def _show_shadow(would: Mapping[str, int]) -> None:
+    from rich.text import Text
+
+    from mailbot.cli.showing import console, words
+
+    listed = ", ".join(f"{count:,} × {words(kind)}" for kind, count in sorted(would.items()))
+    console().print(Text("Shadow mode: mailbot only watches, and sends nothing.", "bold yellow"))
+    console().print(f"  So far it would have recorded: {listed or 'nothing'}.")
+    console().print('  Look with `mailbot replay`; go live with mode = "live" in [recognition].')
 
 
 def _show_mailboxes(found: Situation) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
+from mailbot.core.deadlines import is_worth_acknowledging
 from mailbot.core.errors import MailboxError
 from mailbot.core.inbound_message import MAX_BODY_BYTES, read_message
 from mailbot.core.recognition import needs_body
@@ -85,6 +86,8 @@ def read_mail(
         message = read_message(raw)
     first_seen_at = folder.first_seen_at
     # A colleague decides when the mail is put there, not when it was written.
-    is_by_staff = folder.watched.is_opt_out
-    received_at = first_seen_at if is_by_staff else receipt(internal_date, first_seen_at)
-    return Mail(place, message, identity, received_at, first_seen_at, folder.is_news)
+    received_at, is_news = receipt(internal_date, first_seen_at), folder.is_news
+    if folder.watched.is_opt_out:
+        is_news = is_news and is_worth_acknowledging(received_at, first_seen_at)
+        received_at = first_seen_at
+    return Mail(place, message, identity, received_at, first_seen_at, is_news)

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from mailbot.core.consent import Kind
 from mailbot.core.outbox_states import State
-from mailbot.store import consent, mailboxes, reviews, switches
+from mailbot.store import consent, mailboxes, reviews, switches, tallies
 from mailbot.store.columns import DatabaseTime
 from mailbot.store.engine import Database
 from mailbot.store.reviews import Place
@@ -155,3 +155,19 @@ def test_the_database_is_made_and_upgraded_by_hand(bare: Shell) -> None:
     version = bare("db", "upgrade", "--json").json["schema_version"]
     assert version in first.out
     assert bare("status").code == 1, "it can be read; nobody has read help@ yet"
+
+
+def test_shadow_mode_is_told_with_what_it_would_have_done(mailbot: Shell, heard: Database) -> None:
+    campaign_under_way(heard, "ann@example.org")  # waits, and nobody has to do anything about it
+    with mailbot.config.open("a", encoding="utf-8") as config:
+        config.write('[recognition]\nmode = "shadow"\n')
+    with heard.write() as conn:
+        tallies.note_shadow(
+            conn, key="mail:1", place=Place(ACCOUNT, "INBOX", 1, 2), rule="word-in-subject",
+            changes=[("opt_out", person("ann@example.org"))],
+        )  # fmt: skip
+    shown = mailbot("status")
+    assert shown.code == 0
+    assert "only watches, and sends nothing" in shown.out
+    assert "1 × opt out" in shown.out
+    assert mailbot("status", "--json").json["shadow"] == {"opt_out": 1}
