@@ -20,8 +20,8 @@ from tests.cli.conftest import CONFIG, Shell
 
 PROGRAM = [sys.executable, "-m", "mailbot"]
 COMMANDS = (
-    "run", "demo", "check", "status", "why", "recognise", "stop-marketing", "start-marketing",
-    "suppress add", "suppress lift", "suppress show", "suppress list",
+    "run", "demo", "check", "status", "why", "recognise", "replay", "stop-marketing",
+    "start-marketing", "suppress add", "suppress lift", "suppress show", "suppress list",
     "campaign create", "campaign schedule", "campaign pause", "campaign resume",
     "campaign cancel", "campaign status", "order-status send", "order-status types",
     "db upgrade", "keys create", "review list", "review show", "review accept", "review dismiss",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -353,6 +354,23 @@ def test_what_was_done_before_an_interruption_stays_and_the_rest_follows(
     on_list = [bool(desk.reasons(f"c{number}@example.net")) for number in range(3)]
     assert on_list == [True, False, False]
     assert counts(replay(desk, is_applied=True)) == (3, 3, 1, 2)
+
+
+def test_a_daemon_that_reads_at_the_same_time_and_a_replay_do_each_request_once(
+    desk: Desk,
+) -> None:
+    """No lease is asked for: whoever comes second finds the event's key."""
+    with desk.database.write() as conn:
+        assert mailboxes.acquire_lease(conn, ACCOUNT, claimed_by="a daemon", lease_seconds=60)
+    for number in range(40):
+        desk.arrive(letter("unsubscribe", f"c{number}@example.net"))
+    daemon = threading.Thread(target=desk.hear)
+    daemon.start()
+    replay(desk, is_applied=True)
+    daemon.join(30)
+    assert desk.ledger_length() == 40
+    assert desk.last_uid() == 40
+    assert counts(replay(desk)) == (40, 40, 40, 0)
 
 
 # -- bad mail, and outages -----------------------------------------------------------------------
