@@ -7,10 +7,7 @@ MailboxRefused (a person must act); see the traps beside the lines.
 
 from __future__ import annotations
 
-import io
-import select
 import ssl
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -33,6 +30,7 @@ from mailbot.inbound.imap_answers import (
 )
 from mailbot.inbound.imap_faults import explained, server_text
 from mailbot.inbound.imap_filing import keep_keyword, move_mails
+from mailbot.inbound.imap_idle import idle, mails_told
 from mailbot.inbound.imap_login import introduce, log_in, start_tls, tls_context
 
 if TYPE_CHECKING:
@@ -57,6 +55,8 @@ class Mailbox:
         self._client: IMAPClient | None = None
         self._state: FolderState | None = None
         self._offers_idle = False
+        self._known = 0  # mails in the open folder when it was searched last: more are news
+        self._has_missed = False  # mail came since then, and IDLE will not tell of it again
         self.where = (
             f"mailbox {settings.name} ({settings.username} at {settings.host}:{self._port})"
         )
@@ -156,6 +156,7 @@ class Mailbox:
                 next_step="Watch another folder.",
             )
         uidnext = answer.get(b"UIDNEXT")
+        self._known = mails_told(self._connected())
         self._state = FolderState(
             name=folder,
             uidvalidity=uidvalidity,
@@ -168,6 +169,7 @@ class Mailbox:
         """The UIDs above `uid` in the examined folder, ascending; [] without a round trip when
         EXAMINE's UIDNEXT already says that there are none."""
         state, first = self._examined(), uid + 1
+        self._known, self._has_missed = mails_told(self._connected()), False
         if state.uidnext is not None and first >= state.uidnext:
             return []
         found: set[int] = set()
@@ -279,8 +281,8 @@ class Mailbox:
                 )
             yield client
         finally:
-            if self._client is not None:
-                self.examine(state.name)
+            if self._client is not None and self.examine(state.name).uidnext != state.uidnext:
+                self._has_missed = True
 
     # -- waiting -----------------------------------------------------------------------------
 
@@ -302,53 +304,11 @@ class Mailbox:
         False). A hint only: search after every wake, and poll regardless. A dead connection
         raises MailboxUnavailable.
         """
-        client, deadline = self._connected(), time.monotonic() + min(seconds, LONGEST_IDLE)
+        client = self._connected()
+        if self._has_missed:
+            return True
         with explained(self.where, "waiting for mail"):
-            try:
-                client.idle()
-            except IMAPClientAbortError:
-                raise
-            except IMAPClientError as error:
-                if ": b'* " in str(error):  # some other answer came before the "+": out of step
-                    raise IMAPClientAbortError(str(error)) from error
-                self._offers_idle = False
-                return False
-            has_news = _has_unread_answers(client)
-            while not has_news and not is_stopping():
-                remaining = deadline - time.monotonic()
-                if remaining <= 0:
-                    break
-                if not _is_readable(client, min(remaining, 1.0)):
-                    continue
-                answers = client.idle_check(timeout=0)
-                # idle_check answers [] for a closed connection, at once and for ever; so whenever
-                # a readable socket gave nothing, leave: DONE below fails if the line is dead.
-                has_news = not answers or any(b"EXISTS" in answer for answer in answers)
-            _, late = client.idle_done()
-            return has_news or any(b"EXISTS" in answer for answer in late)
-
-
-def _is_readable(client: IMAPClient, seconds: float) -> bool:
-    poller = select.poll()
-    poller.register(client.socket().fileno(), select.POLLIN)
-    return bool(poller.poll(seconds * 1000))
-
-
-def _has_unread_answers(client: IMAPClient) -> bool:
-    """Whether an answer came in the same packet as "+ idling": poll() cannot see it any more.
-
-    It stands in imaplib's buffer or in the TLS layer's. From Python 3.14 on imaplib keeps its
-    buffer elsewhere; there the next poll finds the mail.
-    """
-    file = vars(client._imap).get("file")  # noqa: SLF001 - imapclient shows only the socket
-    if not isinstance(file, io.BufferedReader):
-        return False
-    sock = client.socket()
-    wait = sock.gettimeout()
-    sock.settimeout(0)
-    try:
-        return bool(file.peek(1))
-    except OSError:  # TLS's "nothing to read yet"
-        return False
-    finally:
-        sock.settimeout(wait)
+            has_news = idle(client, self._known, min(seconds, LONGEST_IDLE), is_stopping)
+        if has_news is None:
+            self._offers_idle = False
+        return bool(has_news)

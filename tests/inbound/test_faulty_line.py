@@ -14,7 +14,7 @@ from mailbot.config import MailboxSettings
 from mailbot.core.eligibility import MessageKind
 from mailbot.inbound import watch as watch_module
 from mailbot.inbound.imap import Mailbox
-from mailbot.inbound.watch import Watch, account_of
+from mailbot.inbound.watch import Watch
 from mailbot.store import consent, deliveries, mailboxes
 from mailbot.store.engine import Database
 from tests.inbound.letters import SHOP, letter, person
@@ -32,6 +32,7 @@ from tests.servers.faulty_line import (
     Parted,
 )
 
+_LATER = (BlackHole, Corrupt, Delay, Fault)
 TIMEOUT = 1  # seconds; what the settings say
 LEASE = 2.0  # seconds; IDLE is renewed four times in it
 BACK_OFF = 0.4  # seconds; the longest, with its jitter
@@ -116,8 +117,8 @@ class Post:
 
 
 @contextmanager
-def running(watch: Watch) -> Iterator[threading.Thread]:
-    """The watch in its thread; stopped, and its end waited for."""
+def running(watch: Watch, line: FaultyLine) -> Iterator[threading.Thread]:
+    """The watch in its thread; stopped, woken, and its end waited for."""
     stop = threading.Event()
     thread = threading.Thread(target=watch.run, args=(stop,))
     thread.start()
@@ -125,6 +126,7 @@ def running(watch: Watch) -> Iterator[threading.Thread]:
         yield thread
     finally:
         stop.set()
+        line.end(End.EOF)
         thread.join(PATIENCE)
         assert not thread.is_alive()
 
@@ -153,7 +155,7 @@ def post(
         "port": line.port, "timeout_seconds": TIMEOUT, "poll_seconds": 3600,
     }  # fmt: skip
     opened = Post(shared_server, line, MailboxSettings(**values), database)
-    with running(opened.watch):
+    with running(opened.watch, line):
         until(lambda: opened.watch.status.is_watching)
         opened.drop()
         until(opened.sees)
@@ -191,3 +193,33 @@ def test_mail_is_heard_once_though_the_connection_ends_in_mid_answer(
     until(post.sees, RECOVERY)
     post.assert_each_is_heard_once()
     assert (post.watch.status.blind_since, post.stored_blindness()) == (None, None)
+
+
+# -- lines in pieces ---------------------------------------------------------------------------
+
+
+def test_an_idle_answer_in_two_packets_is_read_as_one(post: Post) -> None:
+    """The mail is heard at once: the connection is not given up, nobody is blind for a second."""
+    time.sleep(0.1)  # into IDLE
+    taken = post.line.taken
+    for place in (At(b"*"), At(b"EXI"), At(b"EXISTS\r")):
+        post.line.be(Parted(place, seconds=0.3))
+        post.drop()
+        until(post.sees)
+    assert not post.is_blind()
+    assert post.line.taken == taken
+    post.assert_each_is_heard_once()
+
+
+def test_answers_of_one_byte_a_packet_are_read(post: Post) -> None:
+    """From the greeting on, in a new connection and while it idles."""
+    post.line.be(Dribble())
+    post.line.end(End.EOF)
+    until(post.is_blind, RECOVERY)
+    post.drop()
+    until(post.sees)
+    taken = post.line.taken
+    post.drop(2)
+    until(post.sees)
+    assert post.line.taken == taken
+    post.assert_each_is_heard_once()
