@@ -19,6 +19,7 @@ from mailbot.inbound.missed import Effect, Findings, Missed
 from mailbot.inbound.watch import account_of
 
 _UNBOUNDED: Final = 100_000  # columns
+_MOST_NAMED: Final = 3  # persons of one mail
 
 
 class Bar:
@@ -128,7 +129,7 @@ def _row(one: Missed, names: Mapping[str, str]) -> tuple[str, ...]:
         moment(one.received_at),
         words(one.verdict),
         one.rule,
-        printable(", ".join(one.who)),
+        printable(_some(one.who, ", ")),
         _in_words(one),
     )
 
@@ -139,7 +140,14 @@ def _in_words(one: Missed) -> str:
         return "a person looks at it"
     is_plain = len(one.effects) == 1 and one.effects[0].address is not None
     parts = [effect_in_words(each) if is_plain else _named(each) for each in one.effects]
-    return "; ".join(parts) + (", in review" if one.opens_review else "")
+    return _some(parts, "; ") + (", in review" if one.opens_review else "")
+
+
+def _some(parts: Sequence[str], between: str) -> str:
+    """A report may name dozens; JSON has them all."""
+    more = len(parts) - _MOST_NAMED
+    shown = [*parts[:_MOST_NAMED], *([f"{more} more"] if more > 0 else [])]
+    return between.join(shown)
 
 
 def _named(effect: Effect) -> str:

@@ -178,6 +178,14 @@ def test_a_doubtful_one_and_one_of_nobody(desk: HelpDesk) -> None:
     assert "a person looks at it" in out
 
 
+def test_of_many_whom_a_mail_names_the_first_are_shown(desk: HelpDesk) -> None:
+    desk.arrive("unsubscribe", ", ".join(f"c{number}@example.net" for number in range(5)))
+    row = desk().out.splitlines()[1]
+    assert "c0@example.net, c1@example.net, c2@example.net, 2 more" in row
+    assert "c2@example.net: on the list (held); 2 more, in review" in row
+    assert len(desk("--json").json["missed"][0]["changes"]) == 5
+
+
 def test_on_a_narrow_screen_each_stands_on_lines_of_its_own(
     desk: HelpDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
