@@ -15,10 +15,13 @@ from mailbot.core.tokens import (
     return_path_address,
     sign_opt_out,
     sign_return_path,
+    sign_undo,
     tokens_in,
     tokens_in_text,
+    undo_address,
     verify_opt_out,
     verify_return_path,
+    verify_undo,
 )
 
 KEYS = TokenKeys((TokenKey(2, bytes(range(32, 64))), TokenKey(1, bytes(range(32)))))
@@ -129,3 +132,18 @@ def test_keys_that_cannot_be_are_refused_and_none_is_printed() -> None:
     with pytest.raises(InputError):
         TokenKeys((TokenKey(1, bytes(32)), TokenKey(1, bytes(32))))
     assert "secret" not in repr(KEYS)
+
+
+@given(PERSONS)
+def test_an_undo_token_and_an_opt_out_token_never_pass_for_each_other(person_hash: str) -> None:
+    """Both name a person; the one in List-Unsubscribe must not bring anybody back."""
+    leave, come_back = sign_opt_out(KEYS, person_hash), sign_undo(KEYS, person_hash)
+    assert verify_undo(KEYS, come_back.upper()).person_hash == person_hash
+    with pytest.raises(TokenError):
+        verify_undo(KEYS, leave)
+    with pytest.raises(TokenError):
+        verify_opt_out(KEYS, come_back)
+    address = parse_address(undo_address("help@shop.example", come_back))
+    assert tokens_in([address], "r") == (come_back,)
+    assert tokens_in([address], "u") == ()
+    assert tokens_in_text(f"resubscribe r-{come_back}", "r") == (come_back,)
