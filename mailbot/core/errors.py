@@ -123,6 +123,12 @@ class MailboxRefused(MailboxError):
     exit_code = 77  # EX_NOPERM
 
 
+class UnreadableMail(MailbotError):
+    """The IMAP server has a mail and does not give it: that mail's fault, and no outage."""
+
+    exit_code = 69
+
+
 class RelayError(MailbotError):
     """The SMTP side; `where` names the relay."""
 

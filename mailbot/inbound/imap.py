@@ -11,24 +11,27 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from imapclient import IMAPClient, SocketTimeout
-from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
 
-from mailbot.core.errors import MailboxError, MailboxRefused, MailboxUnavailable
+from mailbot.core.errors import (
+    MailboxError,
+    MailboxRefused,
+    MailboxUnavailable,
+    UnreadableMail,
+)
 from mailbot.core.mail_headers import is_message_id
 from mailbot.inbound.imap_answers import (
     FetchedMessage,
     Folder,
     FolderState,
-    flag_names,
+    fetched,
     literal,
-    number,
     role_of,
-    utc,
 )
-from mailbot.inbound.imap_faults import explained, server_text
+from mailbot.inbound.imap_faults import explained
+from mailbot.inbound.imap_fetch import fetch, search
 from mailbot.inbound.imap_filing import keep_keyword, move_mails
 from mailbot.inbound.imap_idle import idle, mails_told
 from mailbot.inbound.imap_login import introduce, log_in, start_tls, tls_context
@@ -170,7 +173,8 @@ class Mailbox:
         EXAMINE's UIDNEXT already says that there are none."""
         state, first = self._examined(), uid + 1
         self._known, self._has_missed = mails_told(self._connected()), False
-        if state.uidnext is not None and first >= state.uidnext:
+        # More mails than numbers, or a number above those given out: UIDNEXT is not to be believed.
+        if first == state.uidnext and state.exists < state.uidnext:
             return []
         found: set[int] = set()
         if state.uidnext is not None and state.exists > SEARCH_WINDOW:
@@ -181,10 +185,8 @@ class Mailbox:
         return sorted(found)
 
     def _search(self, first: int, last: str) -> list[int]:
-        with explained(self.where, "searching for new mail"):
-            uids = self._connected().search(["UID", f"{first}:{last}"])
-        # "n:*" always answers at least the last mail, even where its UID is below n (RFC 3501 §9).
-        return [uid for uid in uids if uid >= first]
+        found = search(self._connected(), self.where, f"{first}:{last}")
+        return [uid for uid in found if uid >= first]
 
     def uids_naming(self, message_id: str) -> list[int]:
         """The UIDs in the examined folder whose Message-ID holds this one, ascending; [] for one
@@ -197,57 +199,35 @@ class Mailbox:
             return sorted(self._connected().search(f'HEADER Message-ID "{quoted}"'))
 
     def headers(self, uids: Sequence[int]) -> Iterator[FetchedMessage]:
-        """The mails of these UIDs in order; one deleted meanwhile is skipped."""
+        """The mails of these UIDs in order; one deleted meanwhile is skipped, and one that the
+        server has and does not give comes with its fault."""
         for start in range(0, len(uids), FETCH_BATCH):
-            batch = list(uids[start : start + FETCH_BATCH])
-            answers = self._fetch_each(batch, _HEADER_ITEMS)
+            batch = uids[start : start + FETCH_BATCH]
+            state = self._examined()
+            answers = fetch(self._connected(), self.where, batch, _HEADER_ITEMS, b"BODY[HEADER]")
             for uid in batch:
                 answer = answers.get(uid)
-                if answer is None:
-                    continue
-                if isinstance(answer, str):
-                    yield FetchedMessage(uid, 0, None, frozenset(), b"", fault=answer)
-                    continue
-                header = literal(answer, b"BODY[HEADER]")
-                if header is None:  # an opt-out may stand in it: not to be passed over
-                    what = "it answers with no header"
-                    yield FetchedMessage(uid, 0, None, frozenset(), b"", fault=what)
-                    continue
-                yield FetchedMessage(
-                    uid=uid,
-                    size=number(answer.get(b"RFC822.SIZE"), default=len(header)),
-                    received_at=utc(answer.get(b"INTERNALDATE")),
-                    flags=flag_names(answer.get(b"FLAGS")),
-                    header=header,
-                )
+                if answer is not None:
+                    yield fetched(uid, answer)
+                elif state.uidnext is not None and uid >= state.uidnext:
+                    # No mail had this number, and a watermark there would pass over real ones.
+                    raise MailboxUnavailable(
+                        f"the server found a mail {uid} and has no such mail.", where=self.where
+                    )
 
     def whole(self, uid: int, limit: int) -> bytes:
-        """The first `limit` bytes of the mail, header included; b"" where it is gone by now."""
-        answer = self._fetch_each([uid], [f"BODY.PEEK[]<0.{limit}>"]).get(uid)
-        if answer is None or isinstance(answer, str):
-            return b""
-        return literal(answer, b"BODY[]") or b""
+        """The first `limit` bytes of the mail, header included; b"" where it is gone by now.
 
-    def _fetch_each(self, uids: list[int], items: list[str]) -> dict[int, dict[bytes, Any] | str]:
-        """FETCH all at once; where the server refuses or garbles that, each alone.
-
-        One mail that the server cannot read must not hide its neighbours: its value is the
-        server's reason instead of an answer.
+        Raises UnreadableMail where the server has it and does not give it.
         """
         self._examined()
-        client = self._connected()
-        with explained(self.where, "fetching mail"):
-            try:
-                return dict(client.fetch(uids, items))
-            except IMAPClientAbortError:
-                raise
-            except IMAPClientError as error:
-                if len(uids) == 1:
-                    return {uids[0]: server_text(error)}
-        answers: dict[int, dict[bytes, Any] | str] = {}
-        for uid in uids:
-            answers.update(self._fetch_each([uid], items))
-        return answers
+        asked = [f"BODY.PEEK[]<0.{limit}>"]
+        answer = fetch(self._connected(), self.where, [uid], asked, b"BODY[]").get(uid)
+        if isinstance(answer, str):
+            raise UnreadableMail(
+                f"the server does not give mail {uid} ({answer})", where=self.where
+            )
+        return (answer and literal(answer, b"BODY[]")) or b""
 
     def _examined(self) -> FolderState:
         if self._state is None:

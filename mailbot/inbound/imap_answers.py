@@ -89,6 +89,18 @@ class FetchedMessage:
     fault: str = ""
 
 
+def fetched(uid: int, answer: dict[bytes, Any] | str) -> FetchedMessage:
+    """One mail out of its answer to FETCH, or with the fault why there is none."""
+    if isinstance(answer, str):
+        return FetchedMessage(uid, 0, None, frozenset(), b"", fault=answer)
+    header = literal(answer, b"BODY[HEADER]") or b""
+    size = number(answer.get(b"RFC822.SIZE"), default=len(header))
+    # An opt-out may stand in what is missing: not to be passed over.
+    fault = "it answers with an empty header" if size and not header else ""
+    received_at, flags = utc(answer.get(b"INTERNALDATE")), flag_names(answer.get(b"FLAGS"))
+    return FetchedMessage(uid, size, received_at, flags, header, fault)
+
+
 def literal(answer: dict[bytes, Any], name: bytes) -> bytes | None:
     """The literal of BODY[…]: servers name it with or without the "<0>" of the partial fetch.
 

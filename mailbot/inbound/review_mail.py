@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mailbot.config import MailboxSettings, Settings
-from mailbot.core.errors import MailboxRefused
+from mailbot.core.errors import MailboxRefused, UnreadableMail
 from mailbot.core.inbound_message import MAX_BODY_BYTES, InboundMessage, read_message
 from mailbot.inbound.imap import HEADER_LIMIT, Mailbox
 from mailbot.inbound.watch import account_of
@@ -55,10 +55,13 @@ def find_mail(mailbox: Mailbox, place: Place, message_id: str) -> FoundMail | Mi
         because = f"it does not stand in {place.folder} any more: it was moved or deleted"
         if state.uidvalidity != place.uidvalidity:
             because = f"{place.folder} was numbered anew, and its old numbers mean nothing now"
-        elif raw := mailbox.whole(place.uid, _MOST_BYTES):
-            return FoundMail(read_message(raw), place.folder, was_moved=False)
-        elif fault := next((each.fault for each in mailbox.headers([place.uid])), ""):
-            return MissingMail(f"the server cannot read it ({fault})")
+        else:
+            try:
+                raw = mailbox.whole(place.uid, _MOST_BYTES)
+            except UnreadableMail as error:
+                return MissingMail(f"the server cannot read it ({error.what.rstrip('.')})")
+            if raw:
+                return FoundMail(read_message(raw), place.folder, was_moved=False)
     if not message_id:
         return MissingMail(f"{because}, and no Message-ID is known by which to find it")
     for folder in _folders(mailbox, place.folder):
@@ -79,7 +82,10 @@ def _named(mailbox: Mailbox, folder: str, message_id: str) -> InboundMessage | N
     except MailboxRefused:  # gone, or not for us: the next one may have it
         return None
     for uid in mailbox.uids_naming(message_id)[:_MOST_TWINS]:
-        message = read_message(mailbox.whole(uid, _MOST_BYTES))
+        try:
+            message = read_message(mailbox.whole(uid, _MOST_BYTES))
+        except UnreadableMail:  # its name is not to be known
+            continue
         if message.message_id == message_id:  # SEARCH finds longer ones as well (RFC 3501 §6.4.4)
             return message
     return None
