@@ -29,9 +29,10 @@ def brake(database: Database, verdict: Verdict, mail: Mail, facts: Facts, shop: 
     """The verdict, or a review instead, by how many such requests came in the hour before."""
     if not is_brakeable(verdict, mail, facts):
         return verdict
+    key, at = f"mail:{mail.identity}", mail.received_at
     with database.write() as conn:
-        before = tallies.failed_requests_before(conn, until=mail.received_at, within=WITHIN)
-        tallies.note_failed_request(conn, key=f"mail:{mail.identity}", received_at=mail.received_at)
+        before = tallies.failed_requests_before(conn, besides=key, until=at, within=WITHIN)
+        tallies.note_failed_request(conn, key=key, received_at=at)
     if before < shop.brake_requests:
         return verdict
     log.error("opt_out_brake_closed", failed_requests=before, account=mail.place.account)

@@ -210,7 +210,9 @@ class Replay:
             return brake(self._database, verdict, mail, facts, self._shop)
         until = mail.received_at
         with self._database.read() as conn:
-            before = tallies.failed_requests_before(conn, until=until, within=WITHIN)
+            before = tallies.failed_requests_before(
+                conn, besides=f"mail:{mail.identity}", until=until, within=WITHIN
+            )
         before += sum(until - WITHIN < at <= until for at, _ in self._failing.values())
         decided = verdict if before < self._shop.brake_requests else held
         self._failing[mail.identity] = (until, decided)

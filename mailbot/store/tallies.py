@@ -48,11 +48,15 @@ def note_failed_request(conn: Connection, *, key: str, received_at: datetime) ->
     insert_unless_there(conn, failed_requests, {"key": key, "received_at": received_at})
 
 
-def failed_requests_before(conn: Connection, *, until: datetime, within: timedelta) -> int:
-    """How many of those were received in the time before `until`."""
+def failed_requests_before(
+    conn: Connection, *, besides: str, until: datetime, within: timedelta
+) -> int:
+    """How many of those were received in the time before `until`, the one of this key apart."""
     return conn.execute(
         select(func.count()).where(
-            failed_requests.c.received_at > until - within, failed_requests.c.received_at <= until
+            failed_requests.c.received_at > until - within,
+            failed_requests.c.received_at <= until,
+            failed_requests.c.key != besides,
         )
     ).scalar_one()
 

@@ -74,3 +74,14 @@ def test_a_replay_counts_no_request_twice(desk: Desk) -> None:
     desk.arrive(letter("unsubscribe", "c2@example.net", FAILED))
     desk.hear()
     assert reasons(desk, 3) == [{Reason.OPT_OUT}] * 3
+
+
+def test_a_mail_that_is_heard_again_does_not_brake_itself(desk: Desk) -> None:
+    """With a limit of one: its own note is no earlier request."""
+    desk.change(replace(SHOP, brake_requests=1), authserv_ids=(MX,))
+    burst(desk, 1)
+    with desk.database.write() as conn:
+        mailboxes.forget(conn, ACCOUNT)
+    desk.hear()
+    assert reasons(desk, 1) == [{Reason.OPT_OUT}]
+    assert desk.waiting_reviews() == []
