@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from imapclient import IMAPClient, SocketTimeout
 
@@ -28,11 +28,11 @@ from mailbot.inbound.imap_answers import (
     FolderState,
     fetched,
     literal,
-    role_of,
 )
 from mailbot.inbound.imap_faults import explained
 from mailbot.inbound.imap_fetch import fetch, search
 from mailbot.inbound.imap_filing import keep_keyword, move_mails
+from mailbot.inbound.imap_folders import list_folders, open_folder
 from mailbot.inbound.imap_idle import idle, mails_told
 from mailbot.inbound.imap_login import introduce, log_in, start_tls, tls_context
 
@@ -57,6 +57,7 @@ class Mailbox:
         self._port = settings.effective_port
         self._client: IMAPClient | None = None
         self._state: FolderState | None = None
+        self._wires: dict[str, bytes] = {}  # the folders' names as the server listed them
         self._offers_idle = False
         self._known = 0  # mails in the open folder when it was searched last: more are news
         self._has_missed = False  # mail came since then, and IDLE will not tell of it again
@@ -135,21 +136,15 @@ class Mailbox:
 
     def folders(self) -> tuple[Folder, ...]:
         """The folders that can be examined, and what each is for."""
-        with explained(self.where, "listing its folders"):
-            listed = self._connected().list_folders()
-        found = []
-        for flags, delimiter, name in listed:
-            marks = {bytes(flag).lower() for flag in flags}
-            if marks & {rb"\noselect", rb"\nonexistent"}:
-                continue
-            found.append(Folder(name, role_of(marks, name, delimiter)))
-        return tuple(found)
+        listed = list_folders(self._connected(), self.where)
+        self._wires = {each.folder.name: each.wire for each in listed}
+        return tuple(each.folder for each in listed)
 
     def examine(self, folder: str) -> FolderState:
         """Open a folder read-only. Raises MailboxRefused where there is no such folder."""
         self._state = None
         with explained(self.where, f"opening the folder {folder!r}", refuses="folder"):
-            answer = self._connected().select_folder(folder, readonly=True)
+            answer = self._open(folder, readonly=True)
         uidvalidity = answer.get(b"UIDVALIDITY")
         if not isinstance(uidvalidity, int):
             raise MailboxRefused(
@@ -167,6 +162,12 @@ class Mailbox:
             exists=int(answer.get(b"EXISTS", 0)),
         )
         return self._state
+
+    def _open(self, folder: str, *, readonly: bool) -> dict[bytes, Any]:
+        wire = self._wires.get(folder)
+        if wire is not None:
+            return open_folder(self._connected(), wire, readonly=readonly)
+        return dict(self._connected().select_folder(folder, readonly=readonly))
 
     def uids_after(self, uid: int) -> list[int]:
         """The UIDs above `uid` in the examined folder, ascending; [] without a round trip when
@@ -253,7 +254,7 @@ class Mailbox:
         """SELECT the folder for the time of one change, and EXAMINE it again."""
         state, client = self._examined(), self._connected()
         with explained(self.where, f"opening the folder {state.name!r} for filing"):
-            answer = client.select_folder(state.name)
+            answer = self._open(state.name, readonly=False)
         try:
             if answer.get(b"UIDVALIDITY") != state.uidvalidity:
                 raise MailboxUnavailable(

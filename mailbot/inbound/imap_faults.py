@@ -24,6 +24,8 @@ _PASSING = re.compile(
     r"\[(UNAVAILABLE|INUSE|LIMIT|SERVERBUG|CONTACTADMIN|OVERQUOTA)\b", re.IGNORECASE
 )
 
+_SECURING = ("connecting", "starting TLS")
+
 
 @contextmanager
 def explained(where: str, doing: str, *, refuses: str = "") -> Iterator[None]:
@@ -62,13 +64,25 @@ def server_text(error: BaseException) -> str:
     return " ".join(text.split())[:300] or type(error).__name__
 
 
+def is_passing(error: BaseException) -> bool:
+    """Whether the server says that it may do the same command later."""
+    return _PASSING.search(server_text(error)) is not None
+
+
 def login_refused(where: str, error: imaplib.IMAP4.error) -> MailboxError:
     """What a failed login means: imapclient raises the same error for a wrong password and for a
     lost connection."""
     if isinstance(error.__context__, imaplib.IMAP4.abort):
         return MailboxUnavailable("the connection was lost while logging in.", where=where)
     text = server_text(error)
-    if _PASSING.search(text):
+    if "illegal in state AUTH" in text:  # imaplib, after a greeting of PREAUTH
+        return MailboxRefused(
+            "the server greets as if somebody were logged in already (PREAUTH), and does not say"
+            " who.",
+            where=where,
+            next_step="Ask who runs the server for a port that asks for a password.",
+        )
+    if is_passing(error):
         return MailboxUnavailable(f"the server takes no login now ({text}).", where=where)
     return MailboxRefused(
         f"the server refused the user name or the password ({text}).",
@@ -88,6 +102,8 @@ def _tls_failed(where: str, doing: str, error: ssl.SSLError) -> MailboxError:
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return MailboxUnavailable(f"the server hung up while {doing}.", where=where)
     reason = (error.reason or str(error)).lower().replace("_", " ")
+    if doing not in _SECURING:  # TLS stood, and a record came that is not the server's
+        return MailboxUnavailable(f"the line was disturbed while {doing} ({reason}).", where=where)
     return MailboxRefused(
         f"no TLS connection could be made ({reason}).",
         where=where,
@@ -118,7 +134,7 @@ def _unreachable(where: str, doing: str, error: OSError) -> MailboxError:
 
 def _answered_no(where: str, doing: str, error: imaplib.IMAP4.error, refuses: str) -> MailboxError:
     text = server_text(error)
-    if refuses == "folder" and not _PASSING.search(text):
+    if refuses == "folder" and not is_passing(error):
         return MailboxRefused(
             f"the server refused {doing} ({text}).",
             where=where,

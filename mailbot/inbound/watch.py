@@ -35,6 +35,9 @@ _LONGEST_ACCOUNT = 100  # characters; the column's width
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=1), timedelta(minutes=1)
 _FIRST_WAIT_REFUSED, _LONGEST_WAIT_REFUSED = timedelta(seconds=10), timedelta(minutes=10)
 _LIST_AGAIN = 600.0  # seconds
+# A connection that stood this long forgives earlier failures; one that is taken and dropped each
+# time does not, else we would log in every second.
+_STEADY = 60.0  # seconds
 LONGEST_PAUSE = 1.25 * _LONGEST_WAIT_REFUSED  # back-off adds a quarter at most
 
 log = structlog.get_logger(__name__)
@@ -102,6 +105,7 @@ class Watch:
         self._stop = stop
         failures = 0
         while not stop.is_set():
+            began = time.monotonic()
             try:
                 if self._take_lease():
                     with self._open_mailbox() as mailbox:
@@ -109,7 +113,6 @@ class Watch:
                         self._list_again = 0.0
                         while not stop.is_set():
                             self._look(mailbox)
-                            failures = 0
                             self._wait_for_mail(mailbox)
                 else:
                     self._progress()
@@ -118,7 +121,7 @@ class Watch:
                 self.status.is_watching = False
                 log.warning("mailbox_lease_lost", account=self.status.account)
             except Exception as error:
-                failures += 1
+                failures = 1 if time.monotonic() - began > _STEADY else failures + 1
                 self._go_blind(error)
                 self._release_lease()  # a daemon on another host may still reach the server
                 stop.wait(_pause(error, failures))
@@ -156,10 +159,10 @@ class Watch:
         """Listed anew now and then: people make folders while we watch."""
         if time.monotonic() >= self._list_again:
             try:
-                existing = mailbox.folders()
-            except MailboxRefused:  # a list that cannot be read must not hide the folders
-                existing = ()
-            self._watched = watched_folders(self._settings, existing)
+                self._watched = watched_folders(self._settings, mailbox.folders())
+            except MailboxRefused as error:  # must not hide the folders that are known
+                log.warning("folders_not_listed", account=self.status.account, because=str(error))
+                self._watched = self._watched or watched_folders(self._settings, ())
             self._list_again = time.monotonic() + _LIST_AGAIN
         return self._watched
 
