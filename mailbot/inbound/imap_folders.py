@@ -20,7 +20,7 @@ _HIDDEN = {rb"\noselect", rb"\nonexistent"}
 _QUOTED = rb'"((?:[^"\\]|\\.)*)"'
 # RFC 3501 §7.2.2; a name is quoted, a literal, or bare. Some servers leave spaces in a bare one.
 _LISTED = re.compile(
-    rb" *\(([^()]*)\) +(?:NIL|" + _QUOTED + rb") +(?:" + _QUOTED + rb"|(\{\d+\+?\})$|([^ \"].*))",
+    rb" *\(([^()]*)\) +(?:NIL|" + _QUOTED + rb") +(?:" + _QUOTED + rb"|(\{\d+\})$|([^ \"].*))",
     re.IGNORECASE | re.DOTALL,
 )
 _SHIFTED = re.compile(r"&([A-Za-z0-9+,]*)-")
@@ -84,9 +84,11 @@ def _unshifted(found: re.Match[str]) -> str:
     if not found[1]:
         return "&"
     try:
-        return f"+{found[1].replace(',', '/')}-".encode().decode("utf-7")
-    except UnicodeDecodeError:
+        name = f"+{found[1].replace(',', '/')}-".encode().decode("utf-7")
+        name.encode()  # half of a surrogate pair cannot be stored
+    except UnicodeError:
         return found[0]
+    return name
 
 
 def wanted(wire: bytes) -> bytes:
