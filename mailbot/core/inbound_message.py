@@ -38,6 +38,7 @@ class InboundMessage:
     from_is_group: bool
     return_path: str | None  # "" is the null sender `<>`; None where no one wrote it down
     content_type: ContentType
+    recipient_bytes: bytes = field(repr=False, default=b"")  # of all their fields, lower case
     faults: tuple[str, ...] = ()
 
     def header(self, name: str) -> str:
@@ -71,8 +72,7 @@ class InboundMessage:
 
         Nearly no mail is written to a token, and parsing everyone's Cc is what costs.
         """
-        values = (value for name in _RECIPIENT_FIELDS for value in self.fields.raw(name))
-        return self.recipients if any(mark in value.lower() for value in values) else ()
+        return self.recipients if mark in self.recipient_bytes else ()
 
     @property
     def message_id(self) -> str:
@@ -126,6 +126,9 @@ def read_message(raw: bytes, *, is_whole: bool = True) -> InboundMessage:
         from_is_group=is_group,
         return_path=_return_path(fields, envelope_line),
         content_type=fields.content_type(),
+        recipient_bytes=b"\n".join(
+            value for name in _RECIPIENT_FIELDS for value in fields.raw(name)
+        ).lower(),
         faults=_faults(fields, mailboxes, is_complete, len(body) if is_whole else 0),
     )
 

@@ -32,7 +32,7 @@ _LONGEST_SIGNATURE: Final = 3  # lines of at most so many words each
 # Words of a first line: so many ask and say nothing else; so many may ask; of a longer line so many
 # are looked at.
 _SHORT_REQUEST, _LONGEST_REQUEST, _FIRST_WORDS = 6, 9, 3
-_LONGEST_SPELT_OUT: Final = 40  # letters of a subject that may be one word in pieces
+_MOST_PIECES: Final = 3  # words of more than two letters, where one word may stand in pieces
 _WORD: Final = re.compile(r"[^\W_]+")
 # What mail programs show, and some write, where nobody wrote a subject.
 _NO_SUBJECT: Final = frozenset({
@@ -154,7 +154,7 @@ def near_miss(message: InboundMessage, facts: Facts) -> Verdict | None:
         return _word_in_body(message, facts)
     words = _WORD.findall(plain(message.subject))
     has_one = any(map(facts.vocabulary.is_misspelling, words))
-    if not has_one and sum(map(len, words)) > _LONGEST_SPELT_OUT:
+    if not has_one and sum(len(word) > 2 for word in words) > _MOST_PIECES:
         return None
     if _is_misspelt(facts.vocabulary.core_of(message.subject), facts):
         return _opt_out_of_sender(message, facts, f"Subject: {message.subject[:200]}")
