@@ -7,7 +7,7 @@ from datetime import datetime
 from mailbot.cli.review_screen import MOST_LINES, main_headers
 from mailbot.cli.showing import printable
 from mailbot.core.errors import MailbotError
-from mailbot.core.first_lines import first_lines
+from mailbot.core.reading.first_lines import first_lines
 from mailbot.inbound.review import Decided, Decider
 from mailbot.inbound.review_mail import FoundMail, MissingMail
 from mailbot.store.reviews import ReviewItem

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from mailbot.cli.showing import console, counted, moment, printable, span, table, words
 from mailbot.core.consent import Reason
-from mailbot.core.first_lines import first_lines
 from mailbot.core.inbound_message import InboundMessage
+from mailbot.core.reading.first_lines import first_lines
 from mailbot.inbound.review import Decided
 from mailbot.inbound.review_mail import FoundMail, MissingMail
 from mailbot.store.reviews import ReviewItem

@@ -14,8 +14,8 @@ from typing import Final
 
 import idna
 
-from mailbot.core.encoded_words import decode_words
 from mailbot.core.errors import AddressError
+from mailbot.core.reading.encoded_words import decode_words
 
 MAX_ADDRESS_CHARS: Final = 320  # RFC 3696 erratum 1690 says 254; forwarders' SRS forms are longer
 _MAX_DOMAIN_CHARS: Final = 253  # RFC 1035 §2.3.4

@@ -11,9 +11,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mailbot.core.address import Address, Mailbox, parse_mailbox_list, parse_mailboxes
-from mailbot.core.encoded_words import decode_header, decode_words
-from mailbot.core.header_fields import ContentType, HeaderFields, parse_fields, split_message
-from mailbot.core.mime_parts import Part, leaves
+from mailbot.core.reading.encoded_words import decode_header, decode_words
+from mailbot.core.reading.header_fields import (
+    ContentType,
+    HeaderFields,
+    parse_fields,
+    split_message,
+)
+from mailbot.core.reading.mime_parts import Part, leaves
 
 MAX_SUBJECT_CHARS: Final = 1024
 MAX_BODY_BYTES: Final = 256 * 1024

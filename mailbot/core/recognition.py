@@ -12,8 +12,8 @@ from typing import Final
 
 from mailbot.core.address import Address
 from mailbot.core.inbound_message import InboundMessage
-from mailbot.core.mail_tokens import find_opt_out_tokens, find_undo_tokens
-from mailbot.core.report_rules import (
+from mailbot.core.rules.mail_tokens import find_opt_out_tokens, find_undo_tokens
+from mailbot.core.rules.report_rules import (
     delivery_report,
     feedback_report,
     is_feedback_report,
@@ -21,7 +21,7 @@ from mailbot.core.report_rules import (
     mentioned_ids,
     return_path_ids,
 )
-from mailbot.core.request_rules import (
+from mailbot.core.rules.request_rules import (
     asks,
     auto_reply,
     has_no_subject,
@@ -34,6 +34,7 @@ from mailbot.core.request_rules import (
     undo,
     unsubscribe_button,
 )
+from mailbot.core.rules.who_asked import behind_the_list, is_own
 from mailbot.core.tokens import TokenKeys
 from mailbot.core.verdicts import (
     EMPTY_FACTS,
@@ -49,7 +50,6 @@ from mailbot.core.verdicts import (
     Unrelated,
     Verdict,
 )
-from mailbot.core.who_asked import behind_the_list, is_own
 
 __all__ = [
     "ANYTHING_ELSE",

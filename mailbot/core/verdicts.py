@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 from mailbot.core.address import Address
 from mailbot.core.person import Person
 from mailbot.core.tokens import TokenKeys
-from mailbot.core.vocabulary import THE_WORD, Vocabulary
+from mailbot.core.words.vocabulary import THE_WORD, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from mailbot.core.errors import InputError
-from mailbot.core.folding import plain
-from mailbot.core.vocabulary import Boundary, Entry, Vocabulary, Where
+from mailbot.core.words.folding import plain
+from mailbot.core.words.vocabulary import Boundary, Entry, Vocabulary, Where
 
 _PROMISED: Final = "unsubscribe"
 _TABLES: Final = (

@@ -7,9 +7,9 @@ from dataclasses import replace
 import structlog
 
 from mailbot.core.address import Address
-from mailbot.core.answering import why_not_answered
 from mailbot.core.deadlines import is_worth_acknowledging
 from mailbot.core.mail_headers import is_message_id
+from mailbot.core.rules.answering import why_not_answered
 from mailbot.inbound.facts import facts_of
 from mailbot.inbound.mail import Mail
 from mailbot.inbound.shop import Shop

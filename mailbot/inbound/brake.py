@@ -12,8 +12,8 @@ from typing import Final
 
 import structlog
 
-from mailbot.core.authentication import authentication
 from mailbot.core.recognition import recognise
+from mailbot.core.rules.authentication import authentication
 from mailbot.core.verdicts import Facts, OptOut, Verdict
 from mailbot.inbound.mail import Mail
 from mailbot.inbound.shop import Shop

@@ -49,7 +49,8 @@ def explained(where: str, doing: str, *, refuses: str = "") -> Iterator[None]:
         raise _answered_no(where, doing, error, refuses) from error
     except Exception as error:  # imapclient lets parser errors of any kind through on odd answers
         raise MailboxUnavailable(
-            f"the server's answer while {doing} made no sense ({type(error).__name__}: {error}).",
+            f"the server's answer while {doing} made no sense"
+            f" ({type(error).__name__}: {server_text(error)}).",
             where=where,
         ) from error
 

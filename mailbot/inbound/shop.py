@@ -8,7 +8,7 @@ from mailbot.config import Settings
 from mailbot.core.address import Address, parse_address
 from mailbot.core.person import PersonKey
 from mailbot.core.tokens import TokenKeys
-from mailbot.core.vocabulary import THE_WORD, Vocabulary
+from mailbot.core.words.vocabulary import THE_WORD, Vocabulary
 from mailbot.data import load_vocabulary
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailbot.core.inbound_message import MAX_BODY_BYTES, MAX_SUBJECT_CHARS, read_message
-from mailbot.core.mime_parts import MAX_PARTS
+from mailbot.core.reading.mime_parts import MAX_PARTS
 
 PLAIN = (
     b"From: Ann <ann@example.org>\nTo: help@shop.example\nSubject: Hi\nMessage-ID: <1@x>\n\nbody\n"

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from mailbot.core.inbound_message import MAX_BODY_BYTES, read_message
+from mailbot.core.reading.written_lines import written_lines
 from mailbot.core.recognition import Facts, recognise
-from mailbot.core.written_lines import written_lines
 from mailbot.data import load_vocabulary
 
 FACTS = Facts(vocabulary=load_vocabulary())

@@ -38,7 +38,7 @@ from mailbot.core.tokens import (
     sign_opt_out,
     sign_return_path,
 )
-from mailbot.core.vocabulary import Boundary, Entry, Vocabulary, Where
+from mailbot.core.words.vocabulary import Boundary, Entry, Vocabulary, Where
 from mailbot.data import load_vocabulary
 
 MESSAGES = Path(__file__).parent.parent / "messages"

@@ -10,12 +10,12 @@ import json
 from typing import Final
 
 from mailbot.core.inbound_message import MAX_BODY_BYTES, MAX_SUBJECT_CHARS, read_message
-from mailbot.core.mime_parts import MAX_PARTS
 from mailbot.core.person import Person
+from mailbot.core.reading.mime_parts import MAX_PARTS
+from mailbot.core.reading.written_lines import written_lines
 from mailbot.core.recognition import Facts, describe, mentions, needs_body, recognise
 from mailbot.core.tokens import TokenKey, TokenKeys
 from mailbot.core.verdicts import OurMessage
-from mailbot.core.written_lines import written_lines
 from mailbot.data import load_vocabulary
 
 OURS: Final = OurMessage(7, Person("0" * 32, "0" * 32), "bob@example.net", "campaign")

@@ -1,0 +1,1 @@
+"""Delivery and feedback reports: who failed for good, who complained."""

@@ -1,0 +1,1 @@
+"""The rules of core/recognition.py, and what they look at."""
