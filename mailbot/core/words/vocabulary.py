@@ -1,7 +1,7 @@
 """The words that ask for an end of offers, and where in a subject each counts. Words are data.
 
 A subject is folded to what a reader sees (width, case, accents, invisible characters) before it is
-looked at; see word_forms.py for what an entry says and word_index.py for how forms are found.
+looked at; see forms.py for what an entry says and index.py for how forms are found.
 """
 
 from __future__ import annotations
