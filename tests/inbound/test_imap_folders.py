@@ -39,7 +39,6 @@ def roles(settings: MailboxSettings, listed: bytes, capabilities: str = "IMAP4re
 # -- a real server -----------------------------------------------------------------------------
 
 NAMES = {  # by what Dovecot is told to make
-    "Post & mehr &- gel&APY-scht": None,  # a bare "&" is no modified UTF-7: the server refuses it
     "gel&APY-scht": "gelöscht",
     "&BCEEPwQwBDw-": "Спам",
     "&j,dg0TDhMPww6w-": "迷惑メール",
@@ -49,12 +48,10 @@ NAMES = {  # by what Dovecot is told to make
     "back\\slash": "back\\slash",
     "two  spaces ": "two  spaces ",
     "[brackets] (and) {3}": "[brackets] (and) {3}",
-    "50%": None,  # wildcards
     "NIL": "NIL",
     "0123": "0123",
     "42": "42",
     "+Folder": "+Folder",
-    "~tilde": None,
 }
 
 
@@ -62,8 +59,6 @@ def test_a_mail_is_heard_in_a_folder_of_any_name(desk: Desk) -> None:
     """Made by a person's mail program, listed, opened and read by its readable name."""
     made: list[str] = []
     for utf7, name in NAMES.items():
-        if name is None:
-            continue
         desk.server.create(desk.user, utf7)
         desk.arrive(letter("unsubscribe", f"{len(made)}@example.net"), folder=utf7)
         made.append(name)
