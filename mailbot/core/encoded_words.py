@@ -94,8 +94,11 @@ def decode_bytes(raw: bytes, charset: str = "", otherwise: str = "") -> str:
 
     A charset is passed over where it is unknown; UTF-8 and ASCII also where the bytes are not it.
     """
-    codec = _codec(charset) if charset else ""
-    if codec and codec != "utf-8":
+    return _decode(raw, _codec(charset) if charset else "", otherwise)
+
+
+def _decode(raw: bytes, codec: str, otherwise: str) -> str:
+    if codec not in ("", "utf-8"):
         return _decode_as(raw, codec)
     try:
         return raw.decode("utf-8")
@@ -112,7 +115,9 @@ def decode_bytes(raw: bytes, charset: str = "", otherwise: str = "") -> str:
 def _decode_as(raw: bytes, codec: str) -> str:
     if codec == "utf-16" and raw[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         # RFC 2781 §4.3: big-endian without a mark. Windows programs write the other one.
-        codec = "utf-16-le" if raw[1:2] == b"\x00" else "utf-16-be"
+        high_if_little = raw[1::2]
+        is_little = 2 * high_if_little.count(0) > len(high_if_little)
+        codec = "utf-16-le" if is_little else "utf-16-be"
     try:
         text = raw.decode(codec, "replace")
     except ValueError:
@@ -169,7 +174,7 @@ def _decode_run(pieces: list[_Piece], body_charset: str) -> str:
     for index in range(1, len(pieces) + 1):
         if index == len(pieces) or pieces[index][0] != pieces[start][0]:
             run = pieces[start:index]
-            out.append(decode_bytes(_bytes_of(run), pieces[start][0], body_charset))
+            out.append(_decode(_bytes_of(run), pieces[start][0], body_charset))
             start = index
     return "".join(out)
 

@@ -23,6 +23,7 @@ from mailbot.core.reading.mime_parts import Part, leaves
 MAX_SUBJECT_CHARS: Final = 1024
 MAX_BODY_BYTES: Final = 256 * 1024
 _MAX_RAW_SUBJECT_BYTES: Final = 8 * 1024
+_MAX_SUBJECTS: Final = 5
 _MAX_IDS: Final = 100
 _RECIPIENT_FIELDS: Final = ("to", "cc", "delivered-to", "x-original-to")
 _DIGEST_FIELDS: Final = ("from", "date", "subject", "message-id")
@@ -122,15 +123,16 @@ def read_message(raw: bytes, *, is_whole: bool = True) -> InboundMessage:
     envelope_line, block = _unix_from(block)
     fields = parse_fields(block)
     mailboxes, is_group = _from_of(fields)
+    content_type = fields.content_type()
     return InboundMessage(
         fields=fields,
         body=body[:MAX_BODY_BYTES] if is_whole else b"",
         is_whole=is_whole,
-        subject=_subject_of(fields),
+        subject=_subject_of(fields, content_type),
         from_mailboxes=mailboxes,
         from_is_group=is_group,
         return_path=_return_path(fields, envelope_line),
-        content_type=fields.content_type(),
+        content_type=content_type,
         recipient_bytes=b"\n".join(
             value for name in _RECIPIENT_FIELDS for value in fields.raw(name)
         ).lower(),
@@ -164,14 +166,12 @@ def _return_path(fields: HeaderFields, envelope_line: str) -> str | None:
     return envelope_line or None
 
 
-def _subject_of(fields: HeaderFields) -> str:
-    subjects = [raw[:_MAX_RAW_SUBJECT_BYTES] for raw in fields.raw("subject")[:5]]
-    charset = ""
-    if not all(raw.isascii() for raw in subjects):
-        charset = fields.content_type().parameters.get("charset", "")
-    decoded = (decode_header(raw, charset) for raw in subjects)
-    text = _CONTROL.sub("", " ".join(decoded))
-    return _WHITE_SPACE.sub(" ", text).strip()[:MAX_SUBJECT_CHARS]
+def _subject_of(fields: HeaderFields, content_type: ContentType) -> str:
+    """Every subject of them: which one a reader shows is the reader's choice."""
+    body_charset = content_type.parameters.get("charset", "")
+    subjects = (raw[:_MAX_RAW_SUBJECT_BYTES] for raw in fields.raw("subject")[:_MAX_SUBJECTS])
+    text = " ".join(decode_header(raw, body_charset) for raw in subjects)
+    return _WHITE_SPACE.sub(" ", _CONTROL.sub("", text)).strip()[:MAX_SUBJECT_CHARS]
 
 
 def _from_of(fields: HeaderFields) -> tuple[tuple[Mailbox, ...], bool]:

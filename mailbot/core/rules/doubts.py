@@ -50,12 +50,13 @@ def doubt_about(hit: Hit, message: InboundMessage, facts: Facts) -> str:
         return "it reads like a message about a program"
     if _TICKET_TAG.search(hit.text) or facts.vocabulary.sounds_like_a_robot(message.subject):
         return "it reads like the answer of a robot"
-    if not hit.is_alone and _is_from_a_robot(message):
+    is_answer = is_reply(hit.text)
+    if (is_answer or not hit.is_alone) and _is_from_a_robot(message):
         return "its sender is an address that no person writes from"
     text = hit.text[end_of_prefixes(hit.text) :]
     if is_forward(hit.text) and is_automatic_subject(text):
         return "an automatic answer that somebody passed on"
-    is_in_talk = is_reply(hit.text) or _ASKS_HOW.match(hit.text) is not None
+    is_in_talk = is_answer or _ASKS_HOW.match(hit.text) is not None
     if is_in_talk and _is_in_a_thread_of_others(message, facts):
         return "a reply in a mailing list's thread that is not ours"
     if not hit.is_certain:

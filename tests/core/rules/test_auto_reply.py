@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mailbot.core.rules.auto_reply import is_automatic_subject
+from mailbot.core.inbound_message import read_message
+from mailbot.core.rules.auto_reply import auto_reply_evidence, is_automatic_subject
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,36 @@ def test_a_vacation_programs_prefix_is_known(subject: str) -> None:
 )
 def test_what_people_write_is_none(subject: str) -> None:
     assert not is_automatic_subject(subject)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Auto-Submitted: auto-generated (rejected)",
+        "X-Autoreply: yes",
+        "Precedence: auto_reply",
+        "X-Precedence: auto-reply",
+        "X-POST-MessageClass: 9; Autoresponder",
+        "X-List-Administrivia: yes",
+        "X-FC-MachineGenerated: true",
+    ],
+)
+def test_what_machines_write_into_the_header_is_known(line: str) -> None:
+    raw = f"From: a@b.example\nSubject: Your request\n{line}\n\nx".encode()
+    assert auto_reply_evidence(read_message(raw))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Auto-Submitted: no",
+        "Auto-Submitted: no (typed by hand)",
+        "Precedence: bulk",
+        "X-Auto-Response-Suppress: All",
+        "X-List-Administrivia: no",
+        "X-Mailer: Vacation Planner",
+    ],
+)
+def test_what_peoples_mail_carries_as_well_is_no_sign(line: str) -> None:
+    raw = f"From: a@b.example\nSubject: unsubscribe\n{line}\n\nx".encode()
+    assert not auto_reply_evidence(read_message(raw))
