@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
-from mailbot.config import MailboxSettings
-from mailbot.core.eligibility import MessageKind
 from mailbot.inbound import watch as watch_module
-from mailbot.inbound.imap import Mailbox
-from mailbot.inbound.watch import Watch
-from mailbot.store import consent, deliveries, mailboxes
-from mailbot.store.engine import Database
-from tests.inbound.letters import SHOP, letter, person
-from tests.servers.dovecot import PASSWORD, Dovecot
+from tests.inbound.desk import Desk
+from tests.inbound.watched_line import FIRST_WAIT, LONGEST_WAIT, WatchedLine, until, watched_line
 from tests.servers.faulty_line import (
     At,
     BlackHole,
@@ -28,198 +20,228 @@ from tests.servers.faulty_line import (
     Dribble,
     End,
     Fault,
-    FaultyLine,
     Parted,
 )
-
-_LATER = (BlackHole, Corrupt, Delay, Fault)
-TIMEOUT = 1  # seconds; what the settings say
-LEASE = 2.0  # seconds; IDLE is renewed four times in it
-BACK_OFF = 0.4  # seconds; the longest, with its jitter
-# What one attempt may cost: the wait that notices, its time-out, the goodbye.
-RECOVERY = LEASE / 4 + TIMEOUT + 2 + BACK_OFF
-PATIENCE = 15.0
-WORDS = "unsubscribe"
-
-FETCH, SEARCH, EXAMINE = b" FETCH (UID ", b"* SEARCH", b"[UIDVALIDITY "
-HEADER = At(b"BODY[HEADER]<0> {", 60)  # amid the literal
-GREETING = At(plus=4)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back-off in tenths of a second."""
-    monkeypatch.setattr(watch_module, "_FIRST_WAIT", timedelta(seconds=0.1))
-    monkeypatch.setattr(watch_module, "_LONGEST_WAIT", timedelta(seconds=0.3))
-    monkeypatch.setattr(watch_module, "_FIRST_WAIT_REFUSED", timedelta(seconds=0.1))
-    monkeypatch.setattr(watch_module, "_LONGEST_WAIT_REFUSED", timedelta(seconds=0.3))
-
-
-class Post:
-    """A watched mailbox behind a line that can fail, and what was dropped into it."""
-
-    def __init__(
-        self,
-        server: Dovecot,
-        line: FaultyLine,
-        settings: MailboxSettings,
-        database: Database,
-    ) -> None:
-        self.server, self.line, self.database, self.settings = server, line, database, settings
-        self.watch = Watch(
-            settings, SHOP, database, daemon="one",
-            open_mailbox=lambda: Mailbox(settings, PASSWORD), lease_seconds=LEASE,
-        )  # fmt: skip
-        self.dropped: list[str] = []
-
-    def drop(self, count: int = 1) -> None:
-        """So many people ask to be left alone."""
-        for _ in range(count):
-            name = f"p{len(self.dropped)}@example.net"
-            self.server.drop(self.settings.username, letter(WORDS, name))
-            self.dropped.append(name)
-
-    def heard(self) -> list[str]:
-        """Who was heard, as often as it was."""
-        with self.database.read() as conn:
-            events = {name: consent.story(conn, person(name)) for name in self.dropped}
-        return [name for name, story in events.items() for _ in story]
-
-    def answered(self) -> list[str]:
-        """Who is answered, as often as it happens."""
-        with self.database.read() as conn:
-            told = {name: deliveries.messages_to(conn, person(name)) for name in self.dropped}
-        return [
-            name
-            for name, messages in told.items()
-            for message in messages
-            if message.kind is MessageKind.ACKNOWLEDGEMENT
-        ]
-
-    def assert_each_is_heard_once(self) -> None:
-        """Nothing missed, nothing doubled: the list, the ledger, the answers, the quarantine."""
-        assert self.heard() == self.dropped
-        assert self.answered() == self.dropped
-        with self.database.read() as conn:
-            assert consent.head_sequence(conn) == len(self.dropped)
-        assert self.watch.intake.heard.quarantined == 0
-
-    def stored_blindness(self) -> object:
-        with self.database.read() as conn:
-            (status,) = mailboxes.statuses(conn)
-        return status.blind_since
-
-    def is_blind(self) -> bool:
-        return self.watch.status.blind_since is not None
-
-    def sees(self) -> bool:
-        return self.watch.status.is_watching and self.heard() == self.dropped
-
-
-@contextmanager
-def running(watch: Watch, line: FaultyLine) -> Iterator[threading.Thread]:
-    """The watch in its thread; stopped, woken, and its end waited for."""
-    stop = threading.Event()
-    thread = threading.Thread(target=watch.run, args=(stop,))
-    thread.start()
-    try:
-        yield thread
-    finally:
-        stop.set()
-        line.end(End.EOF)
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
-
-
-def until(is_so: Callable[[], bool], seconds: float = PATIENCE) -> float:
-    """Wait for it, or fail; how long it took."""
-    started = time.monotonic()
-    while not is_so():
-        assert time.monotonic() < started + seconds, f"not within {seconds} s"
-        time.sleep(0.02)
-    return time.monotonic() - started
+    for name in ("_FIRST_WAIT", "_FIRST_WAIT_REFUSED"):
+        monkeypatch.setattr(watch_module, name, timedelta(seconds=FIRST_WAIT))
+    for name in ("_LONGEST_WAIT", "_LONGEST_WAIT_REFUSED"):
+        monkeypatch.setattr(watch_module, name, timedelta(seconds=LONGEST_WAIT))
 
 
 @pytest.fixture
-def line(shared_server: Dovecot) -> Iterator[FaultyLine]:
-    with FaultyLine(shared_server.plain_port) as opened:
+def watched(desk: Desk) -> Iterator[WatchedLine]:
+    """On a clear line."""
+    with watched_line(desk) as opened:
         yield opened
 
 
 @pytest.fixture
-def post(
-    shared_server: Dovecot, line: FaultyLine, settings: MailboxSettings, database: Database
-) -> Iterator[Post]:
-    """Running, its first scan over: whatever is dropped from now on is news."""
-    values = settings.model_dump() | {
-        "port": line.port, "timeout_seconds": TIMEOUT, "poll_seconds": 3600,
-    }  # fmt: skip
-    opened = Post(shared_server, line, MailboxSettings(**values), database)
-    with running(opened.watch, line):
-        until(lambda: opened.watch.status.is_watching)
-        opened.drop()
-        until(opened.sees)
+def secured(desk: Desk) -> Iterator[WatchedLine]:
+    """On a line with TLS."""
+    with watched_line(desk, security="tls") as opened:
         yield opened
 
 
-# -- each fault at each place ------------------------------------------------------------------
+# -- connections that end ----------------------------------------------------------------------
 
-PLACES = {
-    "login": At(b" OK [CAPABILITY ", 10),
-    "examine": At(EXAMINE, 3),
-    "search": At(SEARCH, 1),
-    "fetch-line": At(FETCH, 2),
-    "fetch-literal": HEADER,
+BEFORE = {"greeting": At(plus=4), "login": At(b" OK [CAPABILITY ", 10)}
+PLACES = BEFORE | {
+    "examine": At(b"[UIDVALIDITY ", 3),
+    "search": At(b"* SEARCH", 1),
+    "fetch-line": At(b" FETCH (UID ", 2),
+    "fetch-literal": At(b"BODY[HEADER]<0> {", 60),
     "idle": At(b" EXISTS"),
 }
 
 
-@pytest.mark.parametrize("how", End)
-@pytest.mark.parametrize("place", PLACES)
-def test_mail_is_heard_once_though_the_connection_ends_in_mid_answer(
-    post: Post, place: str, how: End
-) -> None:
-    """Blind while it lasts, and everything is heard when the line is sound."""
-    time.sleep(0.1)  # into IDLE
-    post.line.be(Cut(PLACES[place], how))
-    if place == "login":
-        post.line.end(End.EOF)
-    post.drop(2)
-    until(post.is_blind, RECOVERY)
-    assert post.stored_blindness() == post.watch.status.blind_since
-    post.drop()
-    assert len(post.heard()) < len(post.dropped)
-    post.line.heal()
-    until(post.sees, RECOVERY)
-    post.assert_each_is_heard_once()
-    assert (post.watch.status.blind_since, post.stored_blindness()) == (None, None)
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("login", "fetch-literal", "idle"),
+        *(
+            pytest.param(each, marks=pytest.mark.system)
+            for each in ("greeting", "examine", "search", "fetch-line")
+        ),
+    ],
+)
+def test_mail_is_heard_once_though_connections_end_in_mid_answer(desk: Desk, place: str) -> None:
+    """By a close, a reset, or silence: blind while it lasts, and then everything is heard."""
+    with watched_line(desk, timeout=0.5) as watched:
+        for how in End:
+            watched.line.be(Cut(PLACES[place], how))
+            if place in BEFORE:
+                watched.line.end(End.EOF)
+            watched.drop(2)
+            watched.wait_for_blindness()
+            if place in BEFORE:  # blind already by the end of the connection that was open
+                until(lambda: watched.line.struck > 1, 2 * watched.recovery)
+            assert watched.stored_blindness() == watched.watch.status.blind_since
+            watched.drop()
+            assert watched.heard() != watched.dropped
+            watched.heal()
+            time.sleep(0.1)  # into IDLE
+        watched.assert_each_is_heard_once()
 
 
-# -- lines in pieces ---------------------------------------------------------------------------
+def test_a_server_that_is_gone_is_found_again(watched: WatchedLine) -> None:
+    """Reset, and nobody listens: the mailbox says so."""
+    watched.line.refuse()
+    watched.drop()
+    until(lambda: "connection refused" in watched.watch.status.blind_because, watched.recovery)
+    watched.heal()
+    watched.assert_each_is_heard_once()
 
 
-def test_an_idle_answer_in_two_packets_is_read_as_one(post: Post) -> None:
+def test_a_server_that_swallows_everything_is_found_again(watched: WatchedLine) -> None:
+    """A black hole, for the open connection and for each new one."""
+    watched.line.be(BlackHole())
+    watched.drop()
+    until(lambda: "did not answer in time" in watched.watch.status.blind_because, watched.recovery)
+    taken = watched.line.taken
+    until(lambda: watched.line.taken > taken + 1)
+    watched.heal()
+    watched.assert_each_is_heard_once()
+
+
+# -- lines in pieces, late, and wrong ----------------------------------------------------------
+
+
+def test_an_idle_answer_in_two_packets_is_read_as_one(watched: WatchedLine) -> None:
     """The mail is heard at once: the connection is not given up, nobody is blind for a second."""
-    time.sleep(0.1)  # into IDLE
-    taken = post.line.taken
+    taken = watched.line.taken
     for place in (At(b"*"), At(b"EXI"), At(b"EXISTS\r")):
-        post.line.be(Parted(place, seconds=0.3))
-        post.drop()
-        until(post.sees)
-    assert not post.is_blind()
-    assert post.line.taken == taken
-    post.assert_each_is_heard_once()
+        watched.line.be(Parted(place, seconds=0.3))
+        watched.drop()
+        until(watched.sees)
+        assert watched.line.struck == 1
+        assert not watched.is_blind()
+    assert watched.line.taken == taken
+    watched.assert_each_is_heard_once()
 
 
-def test_answers_of_one_byte_a_packet_are_read(post: Post) -> None:
+def test_answers_of_one_byte_a_packet_are_read(watched: WatchedLine) -> None:
     """From the greeting on, in a new connection and while it idles."""
-    post.line.be(Dribble())
-    post.line.end(End.EOF)
-    until(post.is_blind, RECOVERY)
-    post.drop()
-    until(post.sees)
-    taken = post.line.taken
-    post.drop(2)
-    until(post.sees)
-    assert post.line.taken == taken
-    post.assert_each_is_heard_once()
+    watched.line.be(Dribble())
+    watched.line.end(End.EOF)
+    watched.wait_for_blindness()
+    watched.drop()
+    until(watched.sees)
+    taken = watched.line.taken
+    watched.drop(2)
+    until(watched.sees)
+    assert watched.line.taken == taken
+    watched.assert_each_is_heard_once()
+
+
+def test_a_slow_line_is_not_a_dead_one(watched: WatchedLine) -> None:
+    """Each answer comes late and within the time-out."""
+    taken = watched.line.taken
+    watched.line.be(Delay(0.3))
+    watched.drop(2)
+    until(watched.sees)
+    assert not watched.is_blind()
+    assert watched.line.taken == taken
+    watched.assert_each_is_heard_once()
+
+
+CORRUPTED = {
+    "a UID in SEARCH": Corrupt(At(b"* SEARCH "), b"9"),
+    "a UID in FETCH": Corrupt(At(b" FETCH (UID "), b"9"),
+    "what FETCH gives": Corrupt(At(b"BODY[HEA"), b"X"),
+    "a literal's length, more": Corrupt(At(b"BODY[HEADER]<0> {"), b"9"),
+    "a literal's length, less": Corrupt(At(b"BODY[HEADER]<0> {"), b"0"),
+    "the next UID": Corrupt(At(b"[UIDNEXT "), b"1"),
+    "a tag": Corrupt(At(b" EXISTS\r\n"), b"x"),
+    "a line's end": Corrupt(At(b"* SEARCH", 2), b"\n"),
+}
+
+
+def test_a_byte_gone_wrong_on_a_clear_line_passes_no_mail_over(watched: WatchedLine) -> None:
+    """Numbers, names, lengths: asked again, or given up; never a watermark beyond the truth."""
+    for what, fault in CORRUPTED.items():
+        watched.line.be(fault)
+        watched.drop(2)
+        until(lambda: watched.is_blind() or watched.sees(), watched.recovery)
+        assert watched.line.struck, what
+        watched.heal()
+        time.sleep(0.1)  # into IDLE
+    watched.assert_each_is_heard_once()
+
+
+# -- TLS ---------------------------------------------------------------------------------------
+
+
+def test_tls_in_pieces_is_read(secured: WatchedLine) -> None:
+    """Half a record is readable to poll(), and holds nothing yet: no reason to give up."""
+    secured.line.be(Dribble(7))
+    secured.line.end(End.EOF)
+    secured.wait_for_blindness()
+    secured.drop()
+    until(secured.sees)
+    taken = secured.line.taken
+    for plus in (3, 20):
+        time.sleep(0.1)  # into IDLE
+        secured.line.be(Parted(At(plus=plus), seconds=0.3))
+        secured.drop()
+        until(secured.sees)
+        assert secured.line.struck == 1
+    assert secured.line.taken == taken
+    secured.assert_each_is_heard_once()
+
+
+@pytest.mark.parametrize("how", End)
+def test_a_handshake_that_ends_in_the_middle_is_tried_again(secured: WatchedLine, how: End) -> None:
+    """The server hangs, closes or resets behind its first bytes."""
+    secured.line.be(Cut(At(plus=90), how))
+    secured.line.end(End.EOF)
+    secured.drop()
+    until(lambda: secured.line.struck > 1, 2 * secured.recovery)
+    assert secured.is_blind()
+    secured.heal()
+    secured.assert_each_is_heard_once()
+
+
+def test_a_byte_gone_wrong_in_tls_is_an_outage_and_asks_for_nobody(secured: WatchedLine) -> None:
+    """The record is not the server's; the settings are right."""
+    secured.line.be(Corrupt(At(plus=12), b"\xff"))
+    secured.drop()
+    secured.wait_for_blindness()
+    assert "disturbed" in secured.watch.status.blind_because
+    secured.heal()
+    secured.assert_each_is_heard_once()
+
+
+# -- quiet while the server is away ------------------------------------------------------------
+
+OUTAGES: dict[str, Fault] = {
+    "refused": None,
+    "black hole": BlackHole(),
+    "closed at the greeting": Cut(At(plus=4), End.EOF),
+    "reset at login": Cut(At(b" OK [CAPABILITY ", 10), End.RST),
+    "closed in IDLE": Cut(At(b"+ idling"), End.EOF),
+}
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_the_processor_rests_while_the_server_is_away(watched: WatchedLine, outage: str) -> None:
+    """Measured over two seconds and more, with a back-off far shorter than the real one."""
+    if OUTAGES[outage] is None:
+        watched.line.refuse()
+    else:
+        watched.line.be(OUTAGES[outage])
+        watched.line.end(End.EOF)
+    watched.wait_for_blindness()
+    began, spent = time.monotonic(), time.process_time()
+    time.sleep(2.2)
+    share = (time.process_time() - spent) / (time.monotonic() - began)
+    print(f"{outage}: {share:.1%} of a processor")  # noqa: T201 - a figure for who asks with -s
+    assert share < 0.2
+    watched.drop()
+    watched.heal()
+    watched.assert_each_is_heard_once()

@@ -121,6 +121,7 @@ class FaultyLine:
         self._lock = threading.Lock()
         self._fault: Fault = None
         self._age = 0  # counts the faults: each connection looks for the place anew
+        self.struck = 0  # how often the fault of now struck
         self._pairs: list[_Pair] = []
         self._threads: list[threading.Thread] = []
         self.taken = 0  # connections so far
@@ -143,7 +144,7 @@ class FaultyLine:
     def be(self, fault: Fault) -> None:
         """From now on the line has this fault, for every connection."""
         with self._lock:
-            self._fault, self._age = fault, self._age + 1
+            self._fault, self._age, self.struck = fault, self._age + 1, 0
 
     def heal(self) -> None:
         """The line is sound; connections that fell silent stay so, as behind a NAT that forgot."""
@@ -255,6 +256,8 @@ class _Pair:
         if age != self._age:
             self._place, self._age = _place_of(fault), age
         found = None if self._place is None else self._place.find(chunk)
+        if found is not None:
+            self._line.struck += 1
         match fault:
             case BlackHole():
                 self._is_silent = True
