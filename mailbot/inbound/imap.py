@@ -34,7 +34,7 @@ from mailbot.inbound.imap_fetch import fetch, search
 from mailbot.inbound.imap_filing import keep_keyword, move_mails
 from mailbot.inbound.imap_folders import list_folders, open_folder
 from mailbot.inbound.imap_idle import idle, mails_told
-from mailbot.inbound.imap_login import introduce, log_in, start_tls, tls_context
+from mailbot.inbound.imap_login import introduce, log_in, log_out, start_tls, tls_context
 
 if TYPE_CHECKING:
     from mailbot.config import MailboxSettings
@@ -111,8 +111,7 @@ class Mailbox:
         if client is None:
             return
         with suppress(Exception):  # the connection may be in any state; it is given up anyway
-            client.socket().settimeout(2.0)
-            client.logout()
+            log_out(client, 2.0)
         self._hang_up()
 
     @property

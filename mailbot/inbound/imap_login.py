@@ -1,4 +1,5 @@
-"""The start of a conversation: TLS or nothing, the login, a name. Part of inbound/imap.py.
+"""The start of a conversation: TLS or nothing, the login, a name; and its end. Part of
+inbound/imap.py.
 
 `client` is imapclient's IMAPClient, whose errors are imaplib's.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import imaplib
 import ssl
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,3 +90,17 @@ def introduce(client: Any, where: str) -> None:
                 raise
             except imaplib.IMAP4.error:
                 return  # refused: it is a courtesy
+
+
+def log_out(client: Any, seconds: float) -> None:
+    """LOGOUT, and no longer a wait than this for whatever the server still has to say.
+
+    Raises anything: the connection may be in any state.
+    """
+    until = time.monotonic() + seconds
+    imap = client._imap  # noqa: SLF001 - imapclient waits as long as the server talks
+    client.socket().settimeout(seconds)
+    tag = imap._command("LOGOUT")  # noqa: SLF001
+    while imap.tagged_commands[tag] is None and (left := until - time.monotonic()) > 0:
+        client.socket().settimeout(left)
+        imap._get_response()  # noqa: SLF001

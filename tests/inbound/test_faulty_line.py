@@ -49,7 +49,7 @@ def secured(desk: Desk) -> Iterator[WatchedLine]:
 
 # -- connections that end ----------------------------------------------------------------------
 
-BEFORE = {"greeting": At(plus=4), "login": At(b" OK [CAPABILITY ", 10)}
+BEFORE = {"greeting": At(plus=4), "login": At(b"] Logg")}
 PLACES = BEFORE | {
     "examine": At(b"[UIDVALIDITY ", 3),
     "search": At(b"* SEARCH", 1),
@@ -222,7 +222,7 @@ OUTAGES: dict[str, Fault] = {
     "refused": None,
     "black hole": BlackHole(),
     "closed at the greeting": Cut(At(plus=4), End.EOF),
-    "reset at login": Cut(At(b" OK [CAPABILITY ", 10), End.RST),
+    "reset at login": Cut(At(b"] Logg"), End.RST),
     "closed in IDLE": Cut(At(b"+ idling"), End.EOF),
 }
 
