@@ -65,7 +65,7 @@ _OTHER_CAUSE: Final = re.compile(
     r"|\bover ?quota\b|\bquota exceeded\b|\btemporar(?:y|ily)\b|\btry (?:again )?later\b"
     r"|\bsender address\b|\bsender domain\b|\breturn address\b|\bsender (?:verify|rejected)\b"
     r"|\bblack-?list|\bblock(?:ed|list)|\bspam|\btoo many\b|\breverse dns\b|\bptr\b"
-    r"|\bnot permitted\b|\bfound, try again\b|\bmy name was rejected\b|\bhelo command rejected\b"
+    r"|\bcould(?:n't| not) create\b|\bpermission denied\b|\bnot permitted\b|\bfound, try again\b|\bmy name was rejected\b|\bhelo command rejected\b"
     r"|\brecipient preferences\b|\bmay not exist\b|可能不存在|\bil se peut que\b|\bmöglicherweise\b"
     r"|\bpuede que\b|\bpode ser que\b"
 )
@@ -75,6 +75,7 @@ _THE_MAILBOX_OR_US: Final = ("5.2.", "5.7.")
 _EDGE_BLOCKED: Final = re.compile(r"\brecipient address rejected: access denied")
 _HAS_NO_ACCOUNT: Final = re.compile(
     r"\bdoes(?:n't| not) have an? \S{1,80} account\b|\bhost does not accept mail\b"
+    r"|(?<!\d)(?:521|556)[ -]"  # RFC 7504: a host, or a domain, that takes no mail at all
 )
 # How mail systems tell at which command the other side refused.
 _AFTER_DATA: Final = re.compile(

@@ -114,6 +114,8 @@ def test_an_unknown_user_in_answer_to_the_body_is_a_filters_word(
         ("", "an MX or SRV record indicated no SMTP service", True),
         ("", "The group you tried to contact may not exist", False),
         ("", "Host not found, try again", False),
+        ("", "521 5.3.2 System not accepting network messages", True),
+        ("5.1.1", "x-unix; procmail: Couldn't create /var/spool/mail/ann", False),
         ("", "554 delivery error: This user doesn't have a yahoo.com account", True),
     ],
 )
