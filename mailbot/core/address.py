@@ -32,6 +32,13 @@ _TOKEN: Final = re.compile(
     r"|(?P<literal>\[[^\[\]\\]*\])|(?P<special>[<>,:;@.])|(?P<other>.)",
     re.DOTALL,
 )
+# `Name <a@b.c>` and `a@b.c`, as nearly all mail has it; whatever is not quite so is read by token.
+_ORDINARY: Final = re.compile(
+    r"\s*+(?:(?:\"(?P<quoted>[^\"\\]*+)\"\s*+|(?P<name>[^<>,:;\"()\\]*+))(?P<open><))?"
+    r"(?P<local>[A-Za-z0-9!#$%&*+/=?^_`{|}~.-]++)@"
+    r"(?P<domain>[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}+(?<=[A-Za-z0-9_]))?+"
+    r"(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}+(?<=[A-Za-z0-9_]))?+)*+)(?(open)>)\s*+"
+)
 _COMMENT_MARK: Final = re.compile(r"\\.|[()]", re.DOTALL)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 
@@ -102,6 +109,24 @@ def parse_mailboxes(header_value: str) -> tuple[Mailbox, ...]:
 
 def parse_mailbox_list(header_value: str) -> MailboxList:
     """Like `parse_mailboxes`, and says whether group syntax was used. Never raises."""
+    return read_ordinary(header_value) or read_by_token(header_value)
+
+
+def read_ordinary(header_value: str) -> MailboxList | None:
+    """What `read_by_token` answers, several times faster; None where it may answer otherwise."""
+    hit = _ORDINARY.fullmatch(header_value)
+    if hit is None:
+        return None
+    quoted, name, _, local, domain = hit.groups()
+    if len(domain) > _MAX_DOMAIN_CHARS or len(local) + 1 + len(domain) > MAX_ADDRESS_CHARS:
+        return None
+    name = " ".join(decode_words(quoted or name or "").split())
+    address = Address(f"{local}@{domain}", local, domain.lower())
+    return MailboxList((Mailbox(name, address),))
+
+
+def read_by_token(header_value: str) -> MailboxList:
+    """Any address header, in linear time."""
     reader = _Reader()
     for kind, text in _tokens(header_value):
         reader.take(kind, text)

@@ -28,7 +28,6 @@ _MAX_IDS: Final = 100
 _RECIPIENT_FIELDS: Final = ("to", "cc", "delivered-to", "x-original-to")
 _DIGEST_FIELDS: Final = ("from", "date", "subject", "message-id")
 _MESSAGE_ID: Final = re.compile(r"<[^<>\s]{1,995}>")
-_WHITE_SPACE: Final = re.compile(r"\s+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 
 
@@ -171,20 +170,24 @@ def _subject_of(fields: HeaderFields, content_type: ContentType) -> str:
     body_charset = content_type.parameters.get("charset", "")
     subjects = (raw[:_MAX_RAW_SUBJECT_BYTES] for raw in fields.raw("subject")[:_MAX_SUBJECTS])
     text = " ".join(decode_header(raw, body_charset) for raw in subjects)
-    return _WHITE_SPACE.sub(" ", _CONTROL.sub("", text)).strip()[:MAX_SUBJECT_CHARS]
+    return " ".join(_CONTROL.sub("", text).split())[:MAX_SUBJECT_CHARS]
 
 
 def _from_of(fields: HeaderFields) -> tuple[tuple[Mailbox, ...], bool]:
-    found: dict[str, Mailbox] = {}
+    boxes: list[Mailbox] = []
     is_group = False
     for value in fields.undecoded("from"):
         read = parse_mailbox_list(value)
         if not read.mailboxes and "=?" in value:  # a writer that encoded the address as well
             read = parse_mailbox_list(decode_words(value))
         is_group = is_group or read.has_group
-        for box in read.mailboxes:
-            found.setdefault(box.address.match_key, box)
-    return tuple(found.values()), is_group
+        boxes.extend(read.mailboxes)
+    if len(boxes) > 1:
+        unique: dict[str, Mailbox] = {}
+        for box in boxes:
+            unique.setdefault(box.address.match_key, box)
+        boxes = list(unique.values())
+    return tuple(boxes), is_group
 
 
 def _faults(

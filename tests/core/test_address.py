@@ -5,10 +5,17 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mailbot.core.address import Address, parse_address, parse_mailbox_list, parse_mailboxes
+from mailbot.core.address import (
+    Address,
+    parse_address,
+    parse_mailbox_list,
+    parse_mailboxes,
+    read_by_token,
+    read_ordinary,
+)
 from mailbot.core.errors import AddressError
 
 LOCAL_PARTS = st.text(min_size=1, max_size=20).filter(
@@ -54,6 +61,32 @@ def test_an_untagged_key_has_no_tag_to_take_away(local: str, domain: str) -> Non
 def test_any_header_value_can_be_read(value: str) -> None:
     for box in parse_mailboxes(value):
         assert parse_address(box.address.text).match_key == box.address.match_key
+
+
+# What an address header is made of, put together as it comes.
+PIECES = st.sampled_from([
+    *"<>,:;\"()\\@.'[]_+-é\x00 \t\n\u3000", "a", "Ann ", "b.c", "a@b.c", "<a@b.c>", "Ann <a@",
+    "\"Ann\" <", "@b.example>", "B.Example", "b" * 63, "b" * 64, "a" * 250, "=?utf-8?q?x?=", "xn--a",
+])  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=7).map("".join) | st.text(max_size=20).map("{}<a@b.c>".format))
+@example('"Ann, Dr. (x)" <a.b+c@B-1.example> ')
+@example(" bob@x Ann <a@b.c>")
+@example("\u3000=?utf-8?q?J=C3=B6rg?= [x] <'a'@b.c>")
+@example(f"a@{'b' * 63}.{'c' * 63}.{'d' * 63}.{'e' * 63}")
+def test_the_ordinary_forms_are_read_as_token_by_token(value: str) -> None:
+    read = read_ordinary(value)
+    assert read is None or read == read_by_token(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["ann@example.org", "Ann <ann@example.org>", '"Miller, Ann" <ann.m+x@Mail.example.org> ',
+     "=?utf-8?q?J=C3=B6rg?= <joerg@example.org>", "<ann@example.org>", "Jörg <j_1@example.org>"],
+)  # fmt: skip
+def test_nearly_all_mail_has_an_ordinary_form(value: str) -> None:
+    assert read_ordinary(value) is not None
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ the header has to be cheap, and this one cannot raise. Time is linear in the inp
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from mailbot.core.reading.encoded_words import decode_bytes, decode_header
@@ -20,8 +21,10 @@ _LONGEST_HEADER: Final = 2 * 1024 * 1024
 _MAX_VALUE_BYTES: Final = 64 * 1024
 _LINE_ENDS_LOOKED_AT: Final = 64 * 1024
 _BLANK_LINE: Final = re.compile(rb"\n\r*\n")
-_NEXT_FIELD: Final = re.compile(rb"\n(?![ \t])")
-_FIELD_NAME: Final = re.compile(rb"[!-9;-~]{1,80}")
+# A CR inside a line is white space, not the end of the field, and folds where it begins one.
+_NEXT_FIELD: Final = re.compile(rb"\n(?![ \t]|\r(?!\n))")
+_FIELD_NAME: Final = re.compile(rb"([!-9;-~]{1,80}+)[ \t\r]*+")
+_LONGEST_NAME_KEPT: Final = 100
 _PARAMETER: Final = re.compile(r';\s*([A-Za-z0-9_.-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s"]*)')
 _PART_TYPE: Final = re.compile(r"[a-z0-9.+_-]+/[a-z0-9.+_-]+")
 
@@ -36,14 +39,18 @@ class ContentType:
 
 @dataclass(frozen=True, slots=True)
 class HeaderFields:
-    """Unfolded values by lower-case name, in order; `junk_lines` had no field name."""
+    """Values as they stand, folded, by lower-case name, in order; `junk_lines` had no field name.
 
-    values: Mapping[str, tuple[bytes, ...]]
+    Of thirty fields five are asked for: each is unfolded when it is.
+    """
+
+    values: Mapping[str, Sequence[bytes]]
     junk_lines: int = 0
 
     def raw(self, name: str) -> tuple[bytes, ...]:
-        """Every value of that field, undecoded. Names are asked for in lower case throughout."""
-        return self.values.get(name, ())
+        """Every value of that field, unfolded. Names are asked for in lower case throughout."""
+        values = self.values.get(name)
+        return tuple(map(_unfolded, values)) if values else ()
 
     def all(self, name: str) -> tuple[str, ...]:
         """Every value of that field, decoded (RFC 2047)."""
@@ -78,7 +85,8 @@ class HeaderFields:
 def split_message(raw: bytes) -> tuple[bytes, bytes, bool]:
     """Header block, body, and whether the blank line between them was found; LF line ends."""
     start = raw[:_LINE_ENDS_LOOKED_AT]
-    if start.count(b"\r") - start.count(b"\r\n") > start.count(b"\n"):
+    more_returns = start.count(b"\r") - start.count(b"\n")
+    if more_returns > 0 and more_returns > start.count(b"\r\n"):
         raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # old Macintosh line ends
     raw = raw.lstrip(b"\r\n")
     blank = _BLANK_LINE.search(raw, 0, _LONGEST_HEADER)
@@ -88,16 +96,29 @@ def split_message(raw: bytes) -> tuple[bytes, bytes, bool]:
 
 
 def parse_fields(block: bytes) -> HeaderFields:
-    """The fields of a header block. A CR inside a line is white space, not the end of the field."""
+    """The fields of a header block."""
     values: dict[str, list[bytes]] = {}
     junk_lines = 0
-    lines = block.replace(b"\r\n", b"\n").replace(b"\r", b" ")
-    for line in _NEXT_FIELD.split(lines):
-        name, colon, value = line.partition(b":")
-        name = name.rstrip(b" \t")
-        if colon and _FIELD_NAME.fullmatch(name):
-            unfolded = value.replace(b"\n", b"").strip()
-            values.setdefault(name.decode("ascii").lower(), []).append(unfolded)
+    for line in _NEXT_FIELD.split(block):
+        written, colon, value = line.partition(b":")
+        name = _name(written) if len(written) < _LONGEST_NAME_KEPT else _name_of(written)
+        if colon and name in values:
+            values[name].append(value)
+        elif colon and name:
+            values[name] = [value]
         elif line.strip():
             junk_lines += 1
-    return HeaderFields({name: tuple(found) for name, found in values.items()}, junk_lines)
+    return HeaderFields(values, junk_lines)
+
+
+def _name_of(written: bytes) -> str:
+    """In lower case; "" where it is none."""
+    hit = _FIELD_NAME.fullmatch(written)
+    return hit[1].decode("ascii").lower() if hit else ""
+
+
+_name = lru_cache(maxsize=1024)(_name_of)  # mail has some hundred names, the same in each
+
+
+def _unfolded(value: bytes) -> bytes:
+    return value.replace(b"\r\n", b"").replace(b"\n", b"").replace(b"\r", b" ").strip()
