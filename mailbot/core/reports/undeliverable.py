@@ -65,7 +65,8 @@ _OTHER_CAUSE: Final = re.compile(
     r"|\bover ?quota\b|\bquota exceeded\b|\btemporar(?:y|ily)\b|\btry (?:again )?later\b"
     r"|\bsender address\b|\bsender domain\b|\breturn address\b|\bsender (?:verify|rejected)\b"
     r"|\bblack-?list|\bblock(?:ed|list)|\bspam|\btoo many\b|\breverse dns\b|\bptr\b"
-    r"|\bcould(?:n't| not) create\b|\bpermission denied\b|\bnot permitted\b|\bfound, try again\b|\bmy name was rejected\b|\bhelo command rejected\b"
+    r"|\bcould(?:n't| not) create\b|\bpermission denied\b|\bnot permitted\b"
+    r"|\bfound, try again\b|\bmy name was rejected\b|\bhelo command rejected\b"
     r"|\brecipient preferences\b|\bmay not exist\b|可能不存在|\bil se peut que\b|\bmöglicherweise\b"
     r"|\bpuede que\b|\bpode ser que\b"
 )
