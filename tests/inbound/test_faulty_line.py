@@ -10,7 +10,15 @@ import pytest
 
 from mailbot.inbound import watch as watch_module
 from tests.inbound.desk import Desk
-from tests.inbound.watched_line import FIRST_WAIT, LONGEST_WAIT, WatchedLine, until, watched_line
+from tests.inbound.watched_line import (
+    FIRST_WAIT,
+    LEASE,
+    LONG_LEASE,
+    LONGEST_WAIT,
+    WatchedLine,
+    until,
+    watched_line,
+)
 from tests.servers.faulty_line import (
     At,
     BlackHole,
@@ -41,15 +49,22 @@ def watched(desk: Desk) -> Iterator[WatchedLine]:
 
 
 @pytest.fixture
+def idling(desk: Desk) -> Iterator[WatchedLine]:
+    """On a clear line, whose IDLE is not renewed before it tells of mail."""
+    with watched_line(desk, lease=LONG_LEASE) as opened:
+        yield opened
+
+
+@pytest.fixture
 def secured(desk: Desk) -> Iterator[WatchedLine]:
-    """On a line with TLS."""
-    with watched_line(desk, security="tls") as opened:
+    """On a line with TLS, its IDLE not renewed either."""
+    with watched_line(desk, security="tls", lease=LONG_LEASE) as opened:
         yield opened
 
 
 # -- connections that end ----------------------------------------------------------------------
 
-BEFORE = {"greeting": At(plus=4), "login": At(b"] Logg")}
+BEFORE = {"greeting": At(plus=4), "login": At(b" OK Logg")}
 PLACES = BEFORE | {
     "examine": At(b"[UIDVALIDITY ", 3),
     "search": At(b"* SEARCH", 1),
@@ -71,7 +86,8 @@ PLACES = BEFORE | {
 )
 def test_mail_is_heard_once_though_connections_end_in_mid_answer(desk: Desk, place: str) -> None:
     """By a close, a reset, or silence: blind while it lasts, and then everything is heard."""
-    with watched_line(desk, timeout=0.5) as watched:
+    lease = LONG_LEASE / 5 if place == "idle" else LEASE
+    with watched_line(desk, timeout=0.5, lease=lease) as watched:
         for how in End:
             watched.line.be(Cut(PLACES[place], how))
             if place in BEFORE:
@@ -108,45 +124,63 @@ def test_a_server_that_swallows_everything_is_found_again(watched: WatchedLine) 
     watched.assert_each_is_heard_once()
 
 
+def test_a_server_that_takes_us_and_drops_us_is_asked_ever_more_rarely(
+    watched: WatchedLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A login a second would lock the account. Each connection hears what came, all the same."""
+    monkeypatch.setattr(watch_module, "_LONGEST_WAIT", timedelta(seconds=10))
+    taken = watched.line.taken
+    watched.line.be(Cut(At(b"+ idling"), End.EOF))
+    watched.line.end(End.EOF)
+    watched.drop()
+    until(lambda: watched.heard() == watched.dropped)
+    time.sleep(2)
+    assert 3 <= watched.line.taken - taken <= 6
+    watched.drop()
+    watched.line.heal()
+    until(watched.sees)
+    watched.assert_each_is_heard_once()
+
+
 # -- lines in pieces, late, and wrong ----------------------------------------------------------
 
 
-def test_an_idle_answer_in_two_packets_is_read_as_one(watched: WatchedLine) -> None:
+def test_an_idle_answer_in_two_packets_is_read_as_one(idling: WatchedLine) -> None:
     """The mail is heard at once: the connection is not given up, nobody is blind for a second."""
-    taken = watched.line.taken
+    taken = idling.line.taken
     for place in (At(b"*"), At(b"EXI"), At(b"EXISTS\r")):
-        watched.line.be(Parted(place, seconds=0.3))
-        watched.drop()
-        until(watched.sees)
-        assert watched.line.struck == 1
-        assert not watched.is_blind()
-    assert watched.line.taken == taken
-    watched.assert_each_is_heard_once()
+        idling.line.be(Parted(place, seconds=0.3))
+        idling.drop()
+        until(idling.sees)
+        assert idling.line.struck == 1
+        assert not idling.is_blind()
+    assert idling.line.taken == taken
+    idling.assert_each_is_heard_once()
 
 
-def test_answers_of_one_byte_a_packet_are_read(watched: WatchedLine) -> None:
+def test_answers_of_one_byte_a_packet_are_read(idling: WatchedLine) -> None:
     """From the greeting on, in a new connection and while it idles."""
-    watched.line.be(Dribble())
-    watched.line.end(End.EOF)
-    watched.wait_for_blindness()
-    watched.drop()
-    until(watched.sees)
-    taken = watched.line.taken
-    watched.drop(2)
-    until(watched.sees)
-    assert watched.line.taken == taken
-    watched.assert_each_is_heard_once()
+    idling.line.be(Dribble())
+    idling.line.end(End.EOF)
+    idling.wait_for_blindness()
+    idling.drop()
+    until(idling.sees)
+    taken = idling.line.taken
+    idling.drop(2)
+    until(idling.sees)
+    assert idling.line.taken == taken
+    idling.assert_each_is_heard_once()
 
 
-def test_a_slow_line_is_not_a_dead_one(watched: WatchedLine) -> None:
+def test_a_slow_line_is_not_a_dead_one(idling: WatchedLine) -> None:
     """Each answer comes late and within the time-out."""
-    taken = watched.line.taken
-    watched.line.be(Delay(0.3))
-    watched.drop(2)
-    until(watched.sees)
-    assert not watched.is_blind()
-    assert watched.line.taken == taken
-    watched.assert_each_is_heard_once()
+    taken = idling.line.taken
+    idling.line.be(Delay(0.3))
+    idling.drop(2)
+    until(idling.sees)
+    assert not idling.is_blind()
+    assert idling.line.taken == taken
+    idling.assert_each_is_heard_once()
 
 
 CORRUPTED = {
@@ -222,7 +256,7 @@ OUTAGES: dict[str, Fault] = {
     "refused": None,
     "black hole": BlackHole(),
     "closed at the greeting": Cut(At(plus=4), End.EOF),
-    "reset at login": Cut(At(b"] Logg"), End.RST),
+    "reset at login": Cut(At(b" OK Logg"), End.RST),
     "closed in IDLE": Cut(At(b"+ idling"), End.EOF),
 }
 

@@ -19,27 +19,33 @@ from tests.servers.dovecot import PASSWORD, Dovecot
 from tests.servers.faulty_line import End, FaultyLine
 
 LEASE = 1.2  # seconds; IDLE is renewed four times in it
+LONG_LEASE = 20.0  # long enough for Dovecot, which waits half a second before it tells of mail
 FIRST_WAIT, LONGEST_WAIT = 0.1, 0.3  # seconds of back-off; the watch's own are patched to these
 PATIENCE = 15.0
 
 
-def recovery(timeout: float) -> float:
+def recovery(timeout: float, lease: float) -> float:
     """Seconds in which the watch notices a fault, or finds a sound line again: the wait that is
     going on, a time-out, a goodbye of at most 2 s, the back-off with its jitter."""
-    return LEASE / 4 + timeout + 2 + 1.25 * LONGEST_WAIT
+    return lease / 4 + timeout + 2 + 1.25 * LONGEST_WAIT
 
 
 class WatchedLine:
     """The watch, the line, and what was dropped into the mailbox behind it."""
 
     def __init__(
-        self, server: Dovecot, line: FaultyLine, settings: MailboxSettings, database: Database
+        self,
+        server: Dovecot,
+        line: FaultyLine,
+        settings: MailboxSettings,
+        database: Database,
+        lease: float,
     ) -> None:
         self.line, self.dropped = line, list[str]()
-        self.recovery = recovery(settings.timeout_seconds)
+        self.recovery = recovery(settings.timeout_seconds, lease)
         self.watch = Watch(
             settings, SHOP, database, daemon="one",
-            open_mailbox=lambda: Mailbox(settings, PASSWORD), lease_seconds=LEASE,
+            open_mailbox=lambda: Mailbox(settings, PASSWORD), lease_seconds=lease,
         )  # fmt: skip
         self._server, self._user, self._database = server, settings.username, database
 
@@ -101,7 +107,7 @@ class WatchedLine:
 
 @contextmanager
 def watched_line(
-    desk: Desk, *, timeout: float = 1.0, security: str = "none"
+    desk: Desk, *, timeout: float = 1.0, lease: float = LEASE, security: str = "none"
 ) -> Iterator[WatchedLine]:
     """Running, its first scan over and one mail heard: whatever is dropped from now on is news."""
     server = desk.server
@@ -111,7 +117,7 @@ def watched_line(
             "port": line.port, "security": security, "ca_file": server.ca_file,
             "poll_seconds": 3600, "timeout_seconds": timeout,
         })  # fmt: skip
-        opened = WatchedLine(server, line, settings, desk.database)
+        opened = WatchedLine(server, line, settings, desk.database, lease)
         with _running(opened.watch, line):
             until(lambda: opened.watch.status.is_watching)
             opened.drop()
