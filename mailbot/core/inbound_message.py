@@ -13,6 +13,7 @@ from typing import Final
 from mailbot.core.address import Address, Mailbox, parse_mailbox_list, parse_mailboxes
 from mailbot.core.reading.encoded_words import decode_header, decode_words
 from mailbot.core.reading.header_fields import (
+    LONGEST_HEADER,
     ContentType,
     HeaderFields,
     parse_fields,
@@ -118,7 +119,8 @@ class InboundMessage:
 
 def read_message(raw: bytes, *, is_whole: bool = True) -> InboundMessage:
     """Reads a message, or its header only (`is_whole=False`). Never raises."""
-    block, body, is_complete = split_message(raw)
+    # Of a longer mail no byte is read, copied or kept; one more, so that its cut is seen.
+    block, body, is_complete = split_message(raw[: LONGEST_HEADER + MAX_BODY_BYTES + 1])
     envelope_line, block = _unix_from(block)
     fields = parse_fields(block)
     mailboxes, is_group = _from_of(fields)

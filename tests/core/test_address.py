@@ -66,7 +66,8 @@ def test_any_header_value_can_be_read(value: str) -> None:
 # What an address header is made of, put together as it comes.
 PIECES = st.sampled_from([
     *"<>,:;\"()\\@.'[]_+-é\x00 \t\n\u3000", "a", "Ann ", "b.c", "a@b.c", "<a@b.c>", "Ann <a@",
-    "\"Ann\" <", "@b.example>", "B.Example", "b" * 63, "b" * 64, "a" * 250, "=?utf-8?q?x?=", "xn--a",
+    '"Ann" <', "@b.example>", "B.Example", "b" * 63, "b" * 64, "a" * 250, "=?utf-8?q?x?=",
+    "xn--a",
 ])  # fmt: skip
 
 

@@ -14,10 +14,12 @@ from typing import Final
 
 from mailbot.core.reading.encoded_words import decode_bytes, decode_header
 
-# Fields beyond this are not read: it is what intake fetches of a header.
+# Fields beyond this are not read: it is what intake fetches of a header, and a mail is to mean the
+# same whether its header was fetched or all of it.
 MAX_HEADER_BYTES: Final = 64 * 1024
-# The blank line is looked for so far, so that the body of an odd mail is still found.
-_LONGEST_HEADER: Final = 2 * 1024 * 1024
+# The blank line is looked for so far, so that the body of an odd mail from a file is still found;
+# one byte at a time is looked at, and nothing is kept.
+LONGEST_HEADER: Final = 2 * 1024 * 1024
 _MAX_VALUE_BYTES: Final = 64 * 1024
 _LINE_ENDS_LOOKED_AT: Final = 64 * 1024
 _BLANK_LINE: Final = re.compile(rb"\n\r*\n")
@@ -89,7 +91,7 @@ def split_message(raw: bytes) -> tuple[bytes, bytes, bool]:
     if more_returns > 0 and more_returns > start.count(b"\r\n"):
         raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # old Macintosh line ends
     raw = raw.lstrip(b"\r\n")
-    blank = _BLANK_LINE.search(raw, 0, _LONGEST_HEADER)
+    blank = _BLANK_LINE.search(raw, 0, LONGEST_HEADER)
     if blank is None:
         return raw[:MAX_HEADER_BYTES], b"", False
     return raw[: min(blank.start(), MAX_HEADER_BYTES)], raw[blank.end() :], True

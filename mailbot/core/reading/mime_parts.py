@@ -44,7 +44,7 @@ def leaves(fields: HeaderFields, body: bytes) -> tuple[Part, ...]:
         if kind.name.startswith("multipart/") and 0 < len(boundary) <= _MAX_BOUNDARY_CHARS:
             if depth < MAX_DEPTH:
                 pieces = _pieces(content, boundary) or _pieces(content, _real_boundary(content))
-                inner = [_split_part(piece) for piece in pieces[:MAX_PARTS]]
+                inner = [_split_part(piece) for piece in pieces]
                 stack.extend((head, rest, depth + 1) for head, rest in reversed(inner))
         else:
             found.append(Part(kind.name, own, _undo_encoding(own, content)))
@@ -65,7 +65,7 @@ def _real_boundary(body: bytes) -> str:
 
 
 def _pieces(body: bytes, boundary: str) -> list[bytes]:
-    """What stands between the delimiter lines; the last one may be left open by a cut message."""
+    """What stands between the first delimiter lines; a cut message leaves the last one open."""
     if not boundary:
         return []
     mark = re.escape(boundary.encode("latin-1", "replace"))
@@ -73,7 +73,7 @@ def _pieces(body: bytes, boundary: str) -> list[bytes]:
     pieces: list[bytes] = []
     start = -1
     at = 0
-    while (hit := delimiter.search(body, at)) is not None:
+    while len(pieces) < MAX_PARTS and (hit := delimiter.search(body, at)) is not None:
         if start >= 0:
             pieces.append(body[start : hit.start()])
         start = hit.end()
@@ -81,7 +81,7 @@ def _pieces(body: bytes, boundary: str) -> list[bytes]:
             return pieces
         # The line end that closes this delimiter may open the next one.
         at = max(hit.end() - 1, at + 1)
-    if start >= 0:
+    if start >= 0 and len(pieces) < MAX_PARTS:
         pieces.append(body[start:])
     return pieces
 
