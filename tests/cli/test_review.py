@@ -184,7 +184,7 @@ def test_a_person_whom_another_review_holds_stays_held_and_it_is_said(
 ) -> None:
     first, second = hold(database, mail="m1"), hold(database, mail="m2")
     ended = mailbot("review", "dismiss", str(first))
-    assert f"{ANN} stays held, for review {second} is open as well." in ended.out
+    assert f"{ANN} stays held: review {second} waits as well." in ended.out
     assert reasons(database) == {Reason.HELD}
     ended = mailbot("review", "accept", str(second))
     assert reasons(database) == {Reason.OPT_OUT}
