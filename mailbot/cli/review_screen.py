@@ -226,7 +226,8 @@ def tell_dismissed(decided: Decided, reason: str) -> None:
     if not decided.reasons:
         typer.echo(f"{start} is not held any more, and gets offers.")
     elif decided.reasons == {Reason.HELD} and decided.also_held_by:
-        typer.echo(f"{start} stays held: {_numbers(decided.also_held_by)} as well.")
+        wait = "wait" if len(decided.also_held_by) > 1 else "waits"
+        typer.echo(f"{start} stays held: {_numbers(decided.also_held_by)} {wait} as well.")
     else:
         listed = ", ".join(words(each) for each in sorted(decided.reasons))
         typer.echo(f"{start} stays on the do-not-send list ({listed}).")
@@ -243,4 +244,4 @@ def _named(item: ReviewItem) -> str:
 
 def _numbers(ids: Sequence[int]) -> str:
     listed = " and ".join(filter(None, (", ".join(map(str, ids[:-1])), str(ids[-1]))))
-    return f"reviews {listed} wait" if len(ids) > 1 else f"review {listed} waits"
+    return f"review{'s' if len(ids) > 1 else ''} {listed}"
