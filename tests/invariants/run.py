@@ -32,7 +32,7 @@ TIME_LIMIT = 300  # seconds for the tests of one patch
 AT_ONCE = 2
 NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache",
-    ".hypothesis", ".import_linter_cache", "*.egg-info",
+    ".hypothesis", ".import_linter_cache", ".fuzz", "*.egg-info",
 )  # fmt: skip
 
 
