@@ -94,6 +94,44 @@ def test_ids_are_read_with_and_without_brackets() -> None:
     assert read_message(raw).references == ("<a@x>", "<b@x>")
 
 
+@pytest.mark.parametrize(
+    ("text", "charset", "codec"),
+    [("退订", "utf-8", "utf-8"), ("退订", "iso-8859-1", "utf-8"), ("退订", "", "utf-8"),
+     ("Désabonner", "iso-8859-1", "latin-1"), ("Désabonner", "", "latin-1"),
+     ("Désabonner", "utf-8", "latin-1"), ("Désabonner", "x-unknown", "latin-1"),
+     ("Отписаться", "koi8-r", "koi8-r"), ("Отписаться", "windows-1251", "cp1251"),
+     ("退订", "gb18030", "gb18030"), ("退订", "gb2312", "gbk"), ("取消訂閱", "big5", "big5"),
+     ("配信停止", "shift_jis", "shift_jis"), ("配信停止", "iso-2022-jp", "iso2022_jp"),
+     ("配信停止", "", "iso2022_jp"), ("수신거부", "euc-kr", "euc_kr"),
+     ("Wypisz się", "iso-8859-2", "iso8859-2")],
+)  # fmt: skip
+def test_a_subject_of_raw_bytes_is_read_as_utf8_or_else_as_the_body(
+    text: str, charset: str, codec: str
+) -> None:
+    kind = f'Content-Type: text/plain; format=flowed; charset="{charset}"\n'.encode()
+    subject = b"Subject: " + text.encode(codec) + b"\n"
+    assert read_message(subject + kind + b"\n").subject == text
+    assert read_message(kind + subject + b"\n", is_whole=False).subject == text
+
+
+@pytest.mark.parametrize(
+    ("header", "subject"),
+    [
+        (b"Subject: Hello\nFrom: a@b.example\nsubject : unsubscribe", "Hello unsubscribe"),
+        (b"Subject:\nSubject: unsubscribe", "unsubscribe"),
+        (b"Subject:\n unsubscribe", "unsubscribe"),
+        (b"Subject:\r\n\t=?utf-8?q?unsub?=\r\n =?utf-8?q?scribe?=", "unsubscribe"),
+        (b"Subject: please\n\tunsubscribe\n  me ", "please unsubscribe me"),
+        (b"Subject: un\rsubscribe", "un subscribe"),
+        (b"Subject: un\x00sub\x07scribe", "unsubscribe"),
+        (b"Subject: =?utf-8?q?please=0A=0Dunsubscribe?=", "please unsubscribe"),
+        (b"Subject: a\n" * 5 + b"Subject: b", "a a a a a"),
+    ],
+)
+def test_a_subject_is_one_line_of_all_that_bear_the_name(header: bytes, subject: str) -> None:
+    assert read_message(header + b"\n\n").subject == subject
+
+
 def test_half_characters_never_get_out() -> None:
     """UTF-7 spells lone surrogates, which no database takes."""
     message = read_message(b"Subject: =?utf-7?Q?+2AA-?= x\nFrom: =?utf-7?Q?+2AA-?= <a@b>\n\n")
