@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+import structlog
+
 from mailbot.core.address import Address
 from mailbot.core.inbound_message import InboundMessage
 from mailbot.core.recognition import mentions
@@ -14,6 +16,8 @@ from mailbot.store import outbox
 from mailbot.store.engine import Connection
 
 _IDS_A_STATEMENT = 5_000  # SQLite takes 32,766 parameters
+
+log = structlog.get_logger(__name__)
 
 
 def facts_of(shop: Shop, authserv_ids: Iterable[str] = ()) -> Facts:
@@ -36,7 +40,11 @@ def look_up(
     outbox_ids: set[int] = set()
     addresses: dict[str, Address] = {}
     for message in messages:
-        named = mentions(message, known)
+        try:
+            named = mentions(message, known)
+        except Exception:  # bad mail is a value (invariant 7): the rules will say what is wrong
+            log.exception("mentions_not_read")
+            continue
         # Ours are ASCII; PostgreSQL would refuse the whole batch for a NUL in a stranger's.
         message_ids.update(one for one in named.message_ids if one.isascii() and one.isprintable())
         outbox_ids.update(named.outbox_ids)

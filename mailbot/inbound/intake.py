@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from mailbot.core.errors import SchemaError, StoreUnavailable, WrongPersonKey
+from mailbot.core.errors import MailboxUnavailable, SchemaError, StoreUnavailable, WrongPersonKey
 from mailbot.core.recognition import recognise
 from mailbot.core.verdicts import AutoReply, Facts, OptOut, Unrelated, Verdict
 from mailbot.inbound.brake import brake
@@ -36,6 +36,8 @@ from mailbot.store.reviews import Place
 
 # Not the mail's fault: the scan stops here, the watermark stays, and it is tried again.
 OUTAGES = (StoreUnavailable, SchemaError, WrongPersonKey)
+
+MOST_FILINGS = 3  # tries of one batch
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +73,7 @@ class Intake:
         self._shop = shop
         self._known = facts_of(shop, authserv_ids)
         self._filing = filing
+        self._failed_filings = 0
         self._database = database
         # What was only watched was not heard: going live starts from the beginning.
         self._read_as = f"{account[:90]} (shadow)" if shop.is_shadow else account
@@ -92,8 +95,7 @@ class Intake:
             mails = self._fetch(mailbox, state, uids, folder, is_news=is_news)
             facts = self._look_up(mails, folder)
             asked = [mail.place.uid for mail in mails if self._understand(mail, facts)]
-            if not self._shop.is_shadow:
-                self._filing.file(mailbox, folder.name, asked)
+            self._file(mailbox, folder, asked)
             self._advance(state, uids[-1])
         if mark.is_first_scan:
             with self._database.write() as conn:
@@ -177,6 +179,23 @@ class Intake:
             log.exception("hold_failed", **_where(place))
             with self._database.write() as conn:
                 quarantine(conn, place, because, self._shop)
+
+    # -- file ----------------------------------------------------------------------------------
+
+    def _file(self, mailbox: Mailbox, folder: WatchedFolder, asked: Sequence[int]) -> None:
+        """Raises MailboxUnavailable: the batch is heard again then, and filed. What fails again and
+        again is left unfiled: later mail must not wait for it."""
+        if self._shop.is_shadow:
+            return
+        try:
+            self._filing.file(mailbox, folder.name, asked)
+        except MailboxUnavailable as error:
+            self._failed_filings += 1
+            if self._failed_filings < MOST_FILINGS:
+                raise
+            log.error("filing_given_up", account=self.account, folder=folder.name,
+                      uids=list(asked), because=str(error))  # fmt: skip
+        self._failed_filings = 0
 
     # -- advance -------------------------------------------------------------------------------
 

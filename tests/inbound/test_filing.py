@@ -7,7 +7,7 @@ import structlog.testing
 
 from mailbot.config import MailboxSettings
 from mailbot.core.consent import Reason
-from mailbot.core.errors import MailboxRefused
+from mailbot.core.errors import MailboxRefused, MailboxUnavailable
 from mailbot.inbound.filing import NO_FILING, Filing
 from mailbot.inbound.imap import Mailbox
 from mailbot.inbound.imap_filing import move_mails
@@ -70,6 +70,41 @@ def test_a_folder_that_is_missing_costs_the_filing_and_not_the_opt_out(desk: Des
     assert "Unsubscribed" in told["because"]
     assert desk.reasons() == {Reason.OPT_OUT}
     assert desk.last_uid() == uid
+
+
+def test_a_filing_that_the_line_lost_is_done_when_the_mail_is_heard_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.change(filing=BY_KEYWORD)
+    uid = desk.arrive(letter("unsubscribe"))
+    with monkeypatch.context() as broken:
+        broken.setattr(Mailbox, "mark", _lost)
+        with pytest.raises(MailboxUnavailable):
+            desk.hear()
+    assert desk.reasons() == {Reason.OPT_OUT}
+    assert desk.last_uid() == 0
+    desk.hear()
+    assert desk.server.flags(desk.user)[uid] == {"mailbot-opt-out"}
+    assert len(desk.events()) == 1
+
+
+def test_later_mail_does_not_wait_for_a_filing_that_always_fails(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.change(filing=BY_KEYWORD)
+    uid = desk.arrive(letter("unsubscribe"))
+    monkeypatch.setattr(Mailbox, "mark", _lost)
+    with structlog.testing.capture_logs() as events:
+        for _ in range(2):
+            with pytest.raises(MailboxUnavailable):
+                desk.hear()
+        desk.hear()
+    assert desk.last_uid() == uid
+    assert "filing_given_up" in [event["event"] for event in events]
+
+
+def _lost(*_: object) -> None:
+    raise MailboxUnavailable("the connection was lost while marking mail.", where="here")
 
 
 class _Server:

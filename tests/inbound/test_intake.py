@@ -10,8 +10,9 @@ import pytest
 from mailbot.core.consent import ConsentEvent, Kind, Reason, Source
 from mailbot.core.errors import StoreUnavailable
 from mailbot.core.inbound_message import InboundMessage
-from mailbot.core.recognition import recognise
+from mailbot.core.recognition import Mentions, recognise
 from mailbot.core.verdicts import Facts, Verdict
+from mailbot.inbound import facts as facts_module
 from mailbot.inbound import intake as intake_module
 from mailbot.inbound.folders import WatchedFolder
 from mailbot.inbound.imap import Mailbox
@@ -210,6 +211,24 @@ def test_poison_is_quarantined_and_the_next_mail_is_read(
     assert "carl" not in item.because
     assert desk.reasons() == {Reason.OPT_OUT}
     assert (desk.intake.heard.quarantined, desk.last_uid()) == (1, last)
+
+
+def test_a_mail_that_poisons_the_looking_up_of_facts_stops_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done for a batch at once: one mail must not take its neighbours with it."""
+    mentions = facts_module.mentions
+
+    def poisoned(message: InboundMessage, facts: Facts) -> Mentions:
+        if message.subject == "poison":
+            raise RuntimeError("no mail")
+        return mentions(message, facts)
+
+    monkeypatch.setattr(facts_module, "mentions", poisoned)
+    desk.arrive(letter("poison", "Ben <ben@example.net>"))
+    desk.arrive(letter("unsubscribe"))
+    desk.hear()
+    assert desk.reasons() == {Reason.OPT_OUT}
 
 
 def test_who_may_have_asked_in_a_poison_mail_is_held(
