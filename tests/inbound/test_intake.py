@@ -10,7 +10,7 @@ import pytest
 from mailbot.core.consent import ConsentEvent, Kind, Reason, Source
 from mailbot.core.errors import StoreUnavailable
 from mailbot.core.inbound_message import InboundMessage
-from mailbot.core.recognition import Mentions, recognise
+from mailbot.core.recognition import Mentions, mentions, recognise
 from mailbot.core.verdicts import Facts, Verdict
 from mailbot.inbound import facts as facts_module
 from mailbot.inbound import intake as intake_module
@@ -217,7 +217,6 @@ def test_a_mail_that_poisons_the_looking_up_of_facts_stops_nothing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is done for a batch at once: one mail must not take its neighbours with it."""
-    mentions = facts_module.mentions
 
     def poisoned(message: InboundMessage, facts: Facts) -> Mentions:
         if message.subject == "poison":
