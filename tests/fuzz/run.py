@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from mailbot.data import load_vocabulary
+from tests.fuzz import seeds
 
 ROOT: Final = Path(__file__).parents[2]
 KEPT: Final = ROOT / ".fuzz"
 CRASHES: Final = KEPT / "crashes"
-SEEDS: Final = (ROOT / "tests" / "messages", ROOT / ".." / "shared" / "corpora")
+OWN_SEEDS: Final = KEPT / "seeds"
+SEEDS: Final = (OWN_SEEDS, ROOT / "tests" / "messages", ROOT / ".." / "shared" / "corpora")
 DICTIONARY: Final = Path(__file__).parent / "mail.dict"
 LONGEST_INPUT: Final = 20_000  # bytes
 SLOWEST_INPUT: Final = 10  # seconds
@@ -43,8 +45,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
     minutes: float = parser.parse_args().minutes
-    for folder in (KEPT / "corpus", CRASHES):
+    for folder in (KEPT / "corpus", CRASHES, OWN_SEEDS):
         folder.mkdir(parents=True, exist_ok=True)
+    for name, mail in seeds.MAILS.items():
+        (OWN_SEEDS / f"{name}.eml").write_bytes(mail)
     known = set(CRASHES.iterdir())
     options = [
         str(KEPT / "corpus"), *(str(folder) for folder in SEEDS if folder.is_dir()),

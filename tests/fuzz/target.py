@@ -30,16 +30,16 @@ from mailbot.core.recognition import (
     needs_body,
     recognise,
 )
-from mailbot.core.tokens import TokenKey, TokenKeys
 from mailbot.core.verdicts import OurMessage
 from mailbot.data import load_vocabulary
+from tests.fuzz import seeds
 
-OURS: Final = OurMessage(7, Person("0" * 32, "0" * 32), "bob@example.net", "campaign")
+OURS: Final = OurMessage(7, Person(seeds.PERSON, seeds.PERSON), "bob@example.net", "campaign")
 FACTS: Final = Facts(
-    help_address="help@shop.example",
+    help_address=seeds.HELP,
     own_domains=frozenset({"shop.example"}),
     own_lists=frozenset({"help.shop.example"}),
-    token_keys=TokenKeys((TokenKey(1, bytes(range(32))),)),
+    token_keys=seeds.KEYS,
     our_messages={"<campaign-1@shop.example>": OURS, "outbox:7": OURS},
     authserv_ids=frozenset({"mx.shop.example"}),
     vocabulary=load_vocabulary(),

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailbot.core.inbound_message import InboundMessage, read_message
-from tests.fuzz import target
-from tests.fuzz.target import check
+from mailbot.core.recognition import recognise
+from tests.fuzz import seeds, target
+from tests.fuzz.target import FACTS, check
 
 MESSAGES = Path(__file__).parents[1] / "messages"
 
@@ -94,6 +95,14 @@ def test_every_mail_of_ours_is_read_recognised_and_told() -> None:
     assert len(mails_of_ours) >= 200
     for path in mails_of_ours:
         check(path.read_bytes())
+
+
+@pytest.mark.parametrize("name", seeds.MAILS)
+def test_a_seed_reaches_its_rule(name: str) -> None:
+    verdict = recognise(read_message(seeds.MAILS[name]), FACTS)
+    assert name.startswith(verdict.rule)
+    assert all("revoked" in note for note in verdict.notes)
+    check(seeds.MAILS[name])
 
 
 def test_a_broken_promise_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
