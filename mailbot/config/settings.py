@@ -115,6 +115,18 @@ class MailboxSettings(_Server):
     poll_seconds: Number = Field(default=60, ge=1, le=3600)
     idle: bool = True
 
+    @field_validator("opt_out_folder", mode="after")
+    @classmethod
+    def _is_no_ordinary_folder(cls, name: str | None, info: ValidationInfo) -> str | None:
+        ordinary = {folder.upper() for folder in (*info.data.get("folders", ()), "INBOX")}
+        if name is not None and name.upper() in ordinary:
+            raise InputError(
+                f"{name!r} is a folder for ordinary mail: everybody who writes there would be "
+                "opted out.",
+                next_step="Make a folder of its own for it, and name that.",
+            )
+        return name
+
     @property
     def effective_port(self) -> int:
         """The port that is meant, also where none is written."""

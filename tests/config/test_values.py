@@ -214,3 +214,23 @@ def test_no_wrong_value_is_answered_in_jargon(value: object) -> None:
             assert "cannot be used" not in str(fault)
             assert "Input should" not in str(fault)
             assert all(one.what and one.write for one in fault.faults)
+
+
+@pytest.mark.parametrize(
+    "lines", ['opt_out_folder = "inbox"', 'folders = ["INBOX", "Tea"]\nopt_out_folder = "Tea"']
+)
+def test_staffs_folder_is_never_one_that_customers_mail_comes_to(
+    file: ConfigFile, lines: str
+) -> None:
+    """Everybody who writes would be opted out."""
+    file.write(('password_file = "imap-password"', f'password_file = "imap-password"\n{lines}'))
+    fault = file.faults()["mailbox[0].opt_out_folder"]
+    assert "everybody who writes there" in fault.what
+    assert "Make a folder" in fault.write
+
+
+@pytest.mark.parametrize("word", ["two words", "\\\\Seen", "a(b", "täg", ""])
+def test_a_keyword_is_an_atom_and_no_flag_of_the_servers(file: ConfigFile, word: str) -> None:
+    line = f'filing_keyword = "{word}"'
+    file.write(('password_file = "imap-password"', f'password_file = "imap-password"\n{line}'))
+    assert list(file.faults()) == ["mailbox[0].filing_keyword"]
