@@ -9,6 +9,8 @@ import sys
 
 import atheris
 
+atheris.enabled_hooks.add("str")  # what startswith looks for is tried
+
 with atheris.instrument_imports(include=["mailbot.core"]):
     from tests.fuzz.target import check
 

@@ -131,6 +131,8 @@ def decode_header(raw: bytes, body_charset: str = "") -> str:
     Bytes that are not UTF-8 are most likely in the charset of the body: old mail programs write
     both alike, and what they mean by it every reader shows.
     """
+    if raw.isascii() and b"=?" not in raw and b"\x1b" not in raw:
+        return raw.decode("ascii").replace("\x00", "")
     charset = "iso-2022-jp" if b"\x1b$" in raw else ""
     text = decode_bytes(raw, charset, body_charset)
     return decode_words(text, body_charset).replace("\x00", "")
