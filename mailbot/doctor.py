@@ -24,6 +24,7 @@ from mailbot.config import (
     read_secret,
 )
 from mailbot.core.errors import ConfigError, MailbotError, SchemaError
+from mailbot.data import load_vocabulary
 from mailbot.inbound.folders import watched_folders
 from mailbot.inbound.imap import Mailbox
 from mailbot.outbound.order_status import OrderStatusTypes
@@ -67,7 +68,7 @@ def examine(config: Path) -> Iterator[Finding]:
         yield from _faults(error)
     else:
         yield Finding(Level.OK, "secrets", "every password and key can be read.")
-    parts: list[Callable[[Settings], Iterator[Finding]]] = [_database, _templates]
+    parts: list[Callable[[Settings], Iterator[Finding]]] = [_database, _templates, _vocabulary]
     for look in parts:
         yield from look(settings)
     for mailbox in settings.mailboxes:
@@ -159,6 +160,19 @@ def _templates(settings: Settings) -> Iterator[Finding]:
         yield _failure("order-status templates", error)
     else:
         yield Finding(Level.OK, "order-status templates", f"{', '.join(types.names)}.")
+
+
+def _vocabulary(settings: Settings) -> Iterator[Finding]:
+    try:
+        words = load_vocabulary(settings.recognition.vocabulary)
+    except MailbotError as error:
+        yield _failure("vocabulary", error)
+        return
+    languages = len({entry.language for entry in words.entries})
+    yield Finding(Level.OK, "vocabulary", f"words of {languages} languages opt their sender out.")
+    if settings.recognition.mode == "shadow":
+        what = "shadow mode: no opt-out is recorded and nothing is sent."
+        yield Finding(Level.WARN, "recognition", what, 'Write mode = "live" when you are ready.')
 
 
 # -- the servers -----------------------------------------------------------------------------

@@ -196,3 +196,21 @@ def test_a_template_of_the_shop_that_reads_as_an_offer_is_told(config: Path) -> 
            'from_name = "Lindenhof Orders"\ntemplates_dir = "templates"')  # fmt: skip
     [fault] = failures(config)
     assert "reads as an offer" in fault.what
+
+
+def test_words_of_ones_own_that_cannot_be_read_are_told_with_their_place(config: Path) -> None:
+    (config.parent / "words.toml").write_text(
+        '[[entry]]\nlanguage = "de"\nform = "Stopp"\nwhere = "x"\n'
+    )
+    with config.open("a", encoding="utf-8") as text:
+        text.write('[recognition]\nvocabulary = "words.toml"\n')
+    (told,) = [one for one in examine(config) if one.subject == "vocabulary"]
+    assert told.level is Level.FAIL
+    assert "words.toml, entry 1" in told.what
+
+
+def test_shadow_mode_is_warned_of(config: Path) -> None:
+    with config.open("a", encoding="utf-8") as text:
+        text.write('[recognition]\nmode = "shadow"\n')
+    (told,) = [one for one in examine(config) if one.subject == "recognition"]
+    assert (told.level, "nothing is sent" in told.what) == (Level.WARN, True)
