@@ -17,7 +17,7 @@ _HEX: Final = re.compile(rb"=([0-9A-Fa-f]{2})")
 _HALF: Final = re.compile(r"[\ud800-\udfff]")
 _NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/=]")
 _NOT_FOREIGN: Final = re.compile("[\x00-\x7f\ufffd]+")
-_LABEL: Final = re.compile(r"[\x21-\x7e]{1,60}")
+_LONGEST_LABEL: Final = 60
 _PUNCTUATION: Final = re.compile(r"[^a-z0-9]+")
 # Charsets by their labels without punctuation, with the codec that reads what their writers mean:
 # often a larger set, GBK under the name of GB2312 and so on (as in WHATWG's Encoding, §4.2).
@@ -70,12 +70,14 @@ _LATIN: Final = {
 _Piece = tuple[str, str, str]  # codec, "b" or "q", text
 
 
-@lru_cache(maxsize=256)
 def _codec(label: str) -> str:
-    """The codec of that charset; "" where nobody knows it."""
-    if not _LABEL.fullmatch(label):
-        return ""
-    bare = _PUNCTUATION.sub("", label.lower())
+    """The codec of that charset; "" where nobody knows it, or none is named."""
+    return _codec_of(label.lower()) if 0 < len(label) <= _LONGEST_LABEL else ""
+
+
+@lru_cache(maxsize=256)
+def _codec_of(label: str) -> str:
+    bare = _PUNCTUATION.sub("", label)
     for name in (bare, bare.removeprefix("x")):
         if name in _CODECS:
             return _CODECS[name]
@@ -94,7 +96,7 @@ def decode_bytes(raw: bytes, charset: str = "", otherwise: str = "") -> str:
 
     A charset is passed over where it is unknown; UTF-8 and ASCII also where the bytes are not it.
     """
-    return _decode(raw, _codec(charset) if charset else "", otherwise)
+    return _decode(raw, _codec(charset), otherwise)
 
 
 def _decode(raw: bytes, codec: str, otherwise: str) -> str:
@@ -108,7 +110,7 @@ def _decode(raw: bytes, codec: str, otherwise: str) -> str:
     bad = lenient.removesuffix("\ufffd").count("\ufffd")  # cut inside the last character: still it
     if len(_NOT_FOREIGN.sub("", lenient)) > 3 * bad:
         return lenient
-    hinted = _codec(otherwise) if otherwise else ""
+    hinted = _codec(otherwise)
     return _decode_as(raw, hinted if hinted not in ("", "utf-8") else "cp1252")
 
 
@@ -162,7 +164,7 @@ def _decode_words(text: str, body_charset: str) -> str:
             out.append(_decode_run(pending, body_charset))
             pending = []
             out.append(between)
-        pending.append((_codec(head[1].lower()), head[2].lower(), text[head.end() : end]))
+        pending.append((_codec(head[1]), head[2].lower(), text[head.end() : end]))
         at = end + 2
     out.append(_decode_run(pending, body_charset))
     out.append(text[at:])
