@@ -19,6 +19,7 @@ _WORDS: Final = {
     "missing": ("is missing.", "Write {example}."),
     "string_type": ("{value} is not text in quotes.", "Write {example}."),
     "string_too_short": ("is empty.", "Write {example}."),
+    "string_too_long": ("{value} is too long.", "Write at most {max_length} characters."),
     "path_type": ("{value} is not a path in quotes.", "Write {example}."),
     "int_type": ("{value} is not a whole number.", "Write {example}."),
     "int_parsing": ("{value} is not a whole number.", "Write {example}."),
@@ -64,6 +65,11 @@ def across_tables(data: Mapping[str, Any], model: type[BaseModel]) -> list[Confi
         *_listed_twice(data.get("mailbox"), ("mailbox",), "name"),
         *_listed_twice(_setting(data, "keys", "tokens"), ("keys", "tokens"), "id"),
         *_none_can_sign(_setting(data, "keys", "tokens")),
+        *_filed_where_mail_is_heard(data.get("mailbox")),
+        *_never_so_many_days(
+            _number(data, model, "recognition", "bounce_days"),
+            _number(data, model, "recognition", "bounce_within_days"),
+        ),
     ]
 
 
@@ -156,6 +162,34 @@ def _none_can_sign(tokens: object) -> Iterator[ConfigFault]:
             "keys.tokens",
             "every key is revoked, so that none can sign the way out in a new mail.",
             "Add a new key (`mailbot keys create DIR` makes one) with a higher id.",
+        )
+
+
+def _filed_where_mail_is_heard(mailboxes: object) -> Iterator[ConfigFault]:
+    """A mail moved into INBOX is new there (RFC 3501 §5.1: INBOX is any case), and moved again; in
+    staff's folder it would be a second wish, later than the first."""
+    for index, box in enumerate(mailboxes if isinstance(mailboxes, Sequence) else ()):
+        if not isinstance(box, Mapping) or box.get("filing") != "move":
+            continue
+        target, staffs = box.get("filing_folder"), box.get("opt_out_folder")
+        if not isinstance(target, str) or not target.strip():
+            continue  # the default, or told elsewhere
+        name = target.strip().upper()
+        key = dotted(("mailbox", index, "filing_folder"))
+        write = "Make a folder of its own for filed mail, and name that."
+        if name == "INBOX":
+            yield ConfigFault(key, "is the inbox: a mail filed there is new there.", write)
+        elif isinstance(staffs, str) and name == staffs.strip().upper():
+            yield ConfigFault(key, "is the opt_out_folder: what stands there is a wish.", write)
+
+
+def _never_so_many_days(days: int | None, within: int | None) -> Iterator[ConfigFault]:
+    if days is not None and within is not None and days > within:
+        yield ConfigFault(
+            "recognition.bounce_within_days",
+            f"{within} days never hold bounces of {days} days (bounce_days): nobody would be taken "
+            "for gone.",
+            f"Write {days} or more, or lower bounce_days.",
         )
 
 

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from mailbot.config import values
 from mailbot.config.faults import across_tables, in_plain_words
 from mailbot.config.values import (
+    DaemonName,
     ExistingFile,
     ExistingFolder,
     HelpAddress,
@@ -33,6 +34,7 @@ from mailbot.config.values import (
     MailAddress,
     Number,
     OwnDomain,
+    PolicyVersion,
     SecretName,
     Security,
     StoreUrl,
@@ -55,7 +57,7 @@ class ShopSettings(_Table):
     help_address: HelpAddress = Field(examples=["help@hollowandfinch.example"])
     postal_address: Text = Field(examples=["Hollow & Finch Teas, 12 Quay Street, Bristol BS1 4DA"])
     website: Website = Field(default="", examples=["https://hollowandfinch.example"])
-    policy_version: Line = "1"
+    policy_version: PolicyVersion = "1"
     own_domains: tuple[OwnDomain, ...] = Field(default=(), examples=[["hollowandfinch.example"]])
     own_lists: tuple[Line, ...] = Field(default=(), examples=[["help.hollowandfinch.example"]])
 
@@ -222,7 +224,7 @@ class LogSettings(_Table):
 class DaemonSettings(_Table):
     """[daemon]: what this process is called."""
 
-    name: Line | None = Field(default=None, examples=["mail-1"])
+    name: DaemonName | None = Field(default=None, examples=["mail-1"])
 
 
 class Settings(BaseSettings):

@@ -222,6 +222,17 @@ def check_security(security: Security, host: str | None, port: int | None) -> No
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Line = Annotated[Text, AfterValidator(_one_line)]
+# Widths of columns: PostgreSQL refuses what is longer, and each opt-out with it.
+PolicyVersion = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=40),
+    AfterValidator(_one_line),
+]
+DaemonName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=80),
+    AfterValidator(_one_line),
+]
 MailAddress = Annotated[Line, AfterValidator(_address)]
 HelpAddress = Annotated[MailAddress, AfterValidator(_help_address)]
 OwnDomain = Annotated[Line, AfterValidator(_own_domain)]

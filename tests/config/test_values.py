@@ -229,6 +229,42 @@ def test_staffs_folder_is_never_one_that_customers_mail_comes_to(
     assert "Make a folder" in fault.write
 
 
+@pytest.mark.parametrize("target", ["Inbox", "opt out"])
+def test_mail_is_never_filed_where_it_would_be_heard_anew(file: ConfigFile, target: str) -> None:
+    """Moved within INBOX it gets a new UID each time, without end."""
+    lines = f'opt_out_folder = "Opt out"\nfiling = "move"\nfiling_folder = "{target}"'
+    file.write(('password_file = "imap-password"', f'password_file = "imap-password"\n{lines}'))
+    assert list(file.faults()) == ["mailbox[0].filing_folder"]
+
+
+def test_a_folder_for_filing_may_have_any_name_where_nothing_is_moved(file: ConfigFile) -> None:
+    lines = 'filing = "keyword"\nfiling_folder = "INBOX"'
+    file.write(('password_file = "imap-password"', f'password_file = "imap-password"\n{lines}'))
+    assert load(file.path).mailboxes[0].filing_folder == "INBOX"
+
+
+def test_a_span_holds_as_many_days_as_have_to_lie_in_it(file: ConfigFile) -> None:
+    file.write(after="[recognition]\nbounce_days = 31\n")
+    fault = file.faults()["recognition.bounce_within_days"]
+    assert "nobody would be taken for gone" in fault.what
+    assert fault.write == "Write 31 or more, or lower bounce_days."
+    file.write(after="[recognition]\nbounce_days = 30\n")
+    assert load(file.path).recognition.bounce_days == 30
+
+
+@pytest.mark.parametrize(
+    ("key", "line", "most"),
+    [("shop.policy_version", "policy_version", 40), ("daemon.name", "name", 80)],
+)
+def test_what_is_stored_fits_its_column(file: ConfigFile, key: str, line: str, most: int) -> None:
+    """PostgreSQL refuses a row whose text is too long: no opt-out would be recorded."""
+    too_long = f'{line} = "{"x" * (most + 1)}"'
+    change = (
+        _shop(too_long) if key.startswith("shop") else ("[relay]", f"[daemon]\n{too_long}\n[relay]")
+    )
+    assert file.write(change).faults()[key].write == f"Write at most {most} characters."
+
+
 @pytest.mark.parametrize("word", ["two words", "\\\\Seen", "a(b", "täg", ""])
 def test_a_keyword_is_an_atom_and_no_flag_of_the_servers(file: ConfigFile, word: str) -> None:
     line = f'filing_keyword = "{word}"'
