@@ -120,11 +120,8 @@ def _decode_as(raw: bytes, codec: str) -> str:
         high_if_little = raw[1::2]
         is_little = 2 * high_if_little.count(0) > len(high_if_little)
         codec = "utf-16-le" if is_little else "utf-16-be"
-    try:
-        text = raw.decode(codec, "replace")
-    except ValueError:
-        text = raw.decode("cp1252", "replace")
-    return _HALF.sub("\ufffd", text)  # UTF-7 can spell half a character, which no database takes
+    # UTF-7 can spell half a character, which no database takes.
+    return _HALF.sub("\ufffd", raw.decode(codec, "replace"))
 
 
 def decode_header(raw: bytes, body_charset: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailbot.core.reading.encoded_words import decode_bytes, decode_header, decode_words
@@ -184,9 +184,17 @@ def test_what_was_encoded_reads_back(text: str, charset: str) -> None:
     assert decode_header(f"=?{charset}?B?{encoded}?=".encode()) == expected
 
 
-@given(st.binary(max_size=200), st.text(max_size=20))
-def test_any_bytes_in_any_charset_are_text(raw: bytes, charset: str) -> None:
-    assert isinstance(decode_bytes(raw, charset), str)
+SHIFTS = st.sampled_from(b"\x1b$()B~{}+-AZ\x00\x0e\x0f\x80\x8e\xff\xd8\xdc\n.NO")
+
+
+@given(
+    st.binary(max_size=200) | st.lists(SHIFTS, max_size=30).map(bytes),
+    st.sampled_from(sorted(IN_CHARSETS)) | st.text(max_size=20),
+    st.sampled_from(sorted(IN_CHARSETS)),
+)
+@settings(max_examples=500)
+def test_any_bytes_in_any_charset_are_text(raw: bytes, charset: str, otherwise: str) -> None:
+    decode_bytes(raw, charset, otherwise).encode("utf-8")
 
 
 @pytest.mark.parametrize("charset", ["idna", "punycode", "unicode_escape", "undefined", "rot13"])
