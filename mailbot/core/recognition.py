@@ -152,6 +152,8 @@ def describe(verdict: Verdict) -> dict[str, object]:
         "evidence": "; ".join(filter(None, (verdict.evidence, *verdict.notes))),
     }
     match verdict:
+        case OptOut() if not verdict.has_leavers:
+            described["addresses"] = [address.text for address in verdict.held_addresses]
         case OptOut() | Complaint() | Review():
             described["addresses"] = [address.text for address in verdict.addresses]
         case Bounce():

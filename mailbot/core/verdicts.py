@@ -89,10 +89,16 @@ class OptOut(Verdict):
     name: ClassVar[str] = "opt_out"
     addresses: tuple[Address, ...] = ()
     person_hashes: tuple[str, ...] = ()
-    # Held, in review: the addresses of an ambiguous From beside a valid token, and the owners of
-    # our messages that this mail answers and who did not write it.
+    # Held, in review: the addresses of an ambiguous From beside a valid token, who may stand behind
+    # a list, whom a report names without proof, and the owners of our messages that this mail
+    # answers and who did not write it.
     held_addresses: tuple[Address, ...] = ()
     asked_about: tuple[OurMessage, ...] = ()
+
+    @property
+    def has_leavers(self) -> bool:
+        """Somebody leaves now; else all whom it names are held."""
+        return bool(self.addresses or self.person_hashes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,19 +106,20 @@ def held_for(addresses: Iterable[Address], shop: Shop) -> list[_Subject]:
 def _opt_out(conn: Connection, verdict: OptOut, mail: Mail, shop: Shop) -> tuple[Change, ...]:
     leaving = _subjects(conn, verdict.addresses, verdict.person_hashes, shop)
     changes = _record(conn, Kind.OPT_OUT, leaving, verdict, mail, shop)
-    leavers = {subject.person for subject in leaving}
+    settled = {subject.person.person_hash for subject in leaving}
     several = [
-        each for each in held_for(verdict.held_addresses, shop) if each.person not in leavers
+        each
+        for each in held_for(verdict.held_addresses, shop)
+        if each.person.person_hash not in settled
     ]
     if several:
         changes += hold(
             conn, several, verdict, mail, shop,
-            because="named by the header of a mail that opted somebody out",
+            because="named by a request, and nothing proves that they asked",
         )  # fmt: skip
+    settled.update(each.person.person_hash for each in several)
     asked_about = [
-        each
-        for each in _owners(verdict.asked_about)
-        if each.person not in leavers and each not in several
+        each for each in _owners(verdict.asked_about) if each.person.person_hash not in settled
     ]
     if asked_about:
         changes += hold(

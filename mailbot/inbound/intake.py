@@ -139,7 +139,7 @@ class Intake:
         self.heard.by_verdict[verdict.name] += 1
         _tell(verdict, mail, changes)
         withhold(self._database, changes)
-        return isinstance(verdict, OptOut)
+        return isinstance(verdict, OptOut) and verdict.has_leavers
 
     def _carry_out(self, verdict: Verdict, mail: Mail) -> tuple[Change, ...]:
         if isinstance(verdict, (Unrelated, AutoReply)):

@@ -11,6 +11,7 @@ from mailbot.core.consent import Reason, Source
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State
 from mailbot.core.tokens import opt_out_address, sign_opt_out
+from mailbot.inbound.filing import Filing
 from mailbot.store import deliveries, outbox
 from mailbot.store.engine import Connection, Database
 from mailbot.store.tables import outbox as outbox_rows
@@ -165,6 +166,29 @@ def test_a_spam_report_that_proves_nothing_holds_whom_it_names(desk: Desk) -> No
     desk.hear()
     assert desk.reasons() == {Reason.HELD}
     assert [item.person for item in desk.waiting_reviews()] == [person()]
+
+
+def opt_out_report(returned_message_id: str, *recipients: str) -> bytes:
+    report = spam_report(returned_message_id, recipient=", ".join(recipients))
+    return report.replace(b"Feedback-Type: abuse", b"Feedback-Type: opt-out")
+
+
+def test_an_opt_out_report_about_our_mail_opts_its_recipient_out(desk: Desk) -> None:
+    _, message_id = sent_to(desk.database, "ann@example.net")
+    desk.arrive(opt_out_report(message_id, "ann@example.net", "ben@example.net"))
+    desk.hear()
+    assert desk.reasons() == {Reason.OPT_OUT}
+    assert desk.reasons("ben@example.net") == {Reason.HELD}
+
+
+def test_an_opt_out_report_that_proves_nothing_holds_whom_it_names(desk: Desk) -> None:
+    """Anyone can write one, from an address of their own: it would silence fifty customers."""
+    desk.change(filing=Filing("keyword", "mailbot-opt-out"))
+    uid = desk.arrive(opt_out_report("<made@up.example>", "ann@example.net", "ben@example.net"))
+    desk.hear()
+    assert desk.reasons() == desk.reasons("ben@example.net") == {Reason.HELD}
+    assert {item.person for item in desk.waiting_reviews()} == {person(), person("ben@example.net")}
+    assert desk.server.flags(desk.user)[uid] == frozenset()  # nobody was opted out
 
 
 def test_whoever_answers_anothers_message_leaves_and_the_other_is_asked_about(desk: Desk) -> None:

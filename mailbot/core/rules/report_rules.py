@@ -74,10 +74,12 @@ def _feedback_in(message: InboundMessage) -> FeedbackReport | None:
 def _opt_out_report(
     report: FeedbackReport, evidence: str, persons: tuple[str, ...], our: tuple[OurMessage, ...]
 ) -> Verdict:
+    """Whom our token or message proves is out. Anyone can write a report that names fifty others:
+    these are held."""
     hashes = tuple(dict.fromkeys((*persons, *(each.person.person_hash for each in our))))
     if not (hashes or report.addresses):
         return Review(evidence=evidence, reason="an opt-out report that names nobody")
-    return OptOut(evidence=evidence, addresses=report.addresses, person_hashes=hashes)
+    return OptOut(evidence=evidence, held_addresses=report.addresses, person_hashes=hashes)
 
 
 def is_feedback_report(message: InboundMessage) -> bool:
