@@ -235,7 +235,8 @@ def _opt_out_of_sender(message: InboundMessage, facts: Facts, evidence: str) -> 
     if facts.is_brake_on and checks.is_failed:
         reason = "one of a burst of requests whose senders failed authentication"
     behind = behind_the_list(message, facts)
-    known = tuple(address for address in behind if address.match_key in facts.known)
+    # A list puts one writer there; whoever names several names others (anyone can write "via").
+    known = behind if len(behind) == 1 and behind[0].match_key in facts.known else ()
     leaving = (*senders(message, facts), *known)
     if reason or not leaving:
         return Review(

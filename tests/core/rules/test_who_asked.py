@@ -61,6 +61,22 @@ def test_behind_a_strangers_list_the_list_is_out_and_the_writer_is_held() -> Non
     assert [address.text for address in found.held_addresses] == ["ann@example.org"]
 
 
+def test_of_several_behind_a_list_nobody_is_out_at_once() -> None:
+    """Anyone can write "via" into their name: one mail would silence twenty strangers."""
+    facts = Facts(
+        help_address="help@shop.example", vocabulary=WORDS,
+        known=frozenset({"victim@example.net", "other@example.net"}),
+    )  # fmt: skip
+    found = verdict(
+        "A via B <mallory@example.org>", "Reply-To: victim@example.net, other@example.net",
+        facts=facts,
+    )  # fmt: skip
+    assert isinstance(found, OptOut)
+    assert [address.text for address in found.addresses] == ["mallory@example.org"]
+    held = [address.text for address in found.held_addresses]
+    assert held == ["victim@example.net", "other@example.net"]
+
+
 def test_a_reply_to_of_an_ordinary_mail_is_nobody() -> None:
     """Anyone can write one: it would opt strangers out."""
     found = verdict("Ann <ann@example.org>", "Reply-To: victim@example.net")
