@@ -30,6 +30,11 @@ def test_the_admins_file_adds_and_takes_nothing_away(tmp_path: Path) -> None:
         "[[entry]]\nlanguage = 'de'\nform = 'x y'\nwhen = 'now'\n",
         "[[entry]]\nlanguage = 'de'\nform = 'x y'\nwhere = 'there'\n",
         "[[entry]]\nlanguage = 'de'\nform = ''\n",
+        "[[entry]]\nlanguage = 'de'\nform = '!!!'\n",
+        "[[entry]]\nlanguage = 'de'\nform = 'x y'\nunless = ['']\n",
+        "[[entry]]\nlanguage = 'de'\nform = 'x'\nwhere = 'with_object'\nobjects = ['-']\n",
+        "[[entry]]\nlanguage = 'de'\nform = 'x y'\ncertain = 'no'\n",
+        "[[entry]]\nlanguage = 'de'\nforms = 'x y'\n",
         "entry = 3\n",
         "not toml",
     ],
@@ -39,6 +44,17 @@ def test_a_faulty_file_is_refused_with_its_name(tmp_path: Path, text: str) -> No
     path.write_text(text)
     with pytest.raises(InputError, match=r"words\.toml"):
         load_vocabulary(path)
+
+
+def test_a_wrong_choice_is_told_with_the_right_ones(tmp_path: Path) -> None:
+    path = tmp_path / "words.toml"
+    path.write_text("[[entry]]\nlanguage = 'de'\nform = 'x y'\nwhere = 'there'\n")
+    with pytest.raises(InputError) as told:
+        load_vocabulary(path)
+    assert str(told.value) == (
+        f"{path}, entry 1: where = 'there' is none of the choices. "
+        "Write one of anywhere, beginning, whole_subject, with_object."
+    )
 
 
 def test_a_missing_or_undecodable_file_is_refused(tmp_path: Path) -> None:

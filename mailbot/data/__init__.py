@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from mailbot.core.errors import InputError
 from mailbot.core.words.folding import plain
 from mailbot.core.words.vocabulary import Boundary, Entry, Vocabulary, Where
+
+_Choice = TypeVar("_Choice", Where, Boundary)
 
 _PROMISED: Final = "unsubscribe"
 _TABLES: Final = (
@@ -99,18 +101,32 @@ def _entry(table: dict[str, Any], where: str) -> Entry:
             where=where,
             next_step="Write language and forms, and where, boundary, objects, unless or certain.",
         )
+    certain = table.get("certain", True)
+    if not isinstance(certain, bool):
+        raise InputError(
+            f"certain = {certain!r} is neither true nor false.", where=where,
+            next_step="Write certain = false, without quotes, or leave it out.",
+        )  # fmt: skip
+    forms = _texts(table.get("forms", [table.get("form")]), "forms", where)
+    objects = _texts(table.get("objects", []), "objects", where)
+    unless = _texts(table.get("unless", []), "unless", where)
+    place = _choice(Where, table.get("where", Where.ANYWHERE), "where", where)
+    boundary = _choice(Boundary, table.get("boundary", Boundary.WORD), "boundary", where)
     try:
-        return Entry(
-            language=str(table["language"]),
-            forms=_texts(table.get("forms", [table.get("form")]), "forms", where),
-            where=Where(table.get("where", Where.ANYWHERE)),
-            boundary=Boundary(table.get("boundary", Boundary.WORD)),
-            objects=_texts(table.get("objects", []), "objects", where),
-            unless=_texts(table.get("unless", []), "unless", where),
-            is_certain=table.get("certain", True) is not False,
-        )
+        return Entry(str(table["language"]), forms, place, boundary, objects, unless, certain)
+    except InputError as error:
+        raise InputError(error.what, where=where, next_step=error.next_step) from error
+
+
+def _choice(choices: type[_Choice], value: object, key: str, where: str) -> _Choice:
+    try:
+        return choices(str(value))
     except ValueError as error:
-        raise InputError(str(error), where=where) from error
+        listed = ", ".join(choices)
+        raise InputError(
+            f"{key} = {value!r} is none of the choices.", where=where,
+            next_step=f"Write one of {listed}.",
+        ) from error  # fmt: skip
 
 
 def _texts(value: object, key: str, where: str) -> tuple[str, ...]:

@@ -57,6 +57,12 @@ class Entry:
                     f"The form {form[:20]!r} cannot be a word of the vocabulary.",
                     next_step=f"Write {least} to {MAX_FORM_CHARS} characters.",
                 )
+        for text in (*self.forms, *self.objects, *self.unless):
+            if not any(map(str.isalnum, plain(text))):
+                raise InputError(
+                    f"{text[:20]!r} holds no letter and no digit.",
+                    next_step="Write a word; punctuation is never looked at.",
+                )
         if not self.forms:
             raise InputError("The entry has no form.", next_step='Write form = "…".')
         if bool(self.objects) != (self.where is Where.WITH_OBJECT):
