@@ -89,7 +89,7 @@ def hold(
             person=person,
             place=mail.place,
             rule=_rule(verdict),
-            because=_clean(because),
+            because=clean(because),
         )
     return _record(conn, Kind.HELD, people, verdict, mail, shop)
 
@@ -166,7 +166,7 @@ def _bounce(conn: Connection, verdict: Bounce, mail: Mail, shop: Shop) -> tuple[
     if not verdict.is_permanent:
         return _passing_bounce(conn, our, verdict, mail, shop)
     first = verdict.recipients[0]
-    reply = _clean(f"{first.status} {first.diagnostic}".strip() or verdict.evidence)
+    reply = clean(f"{first.status} {first.diagnostic}".strip() or verdict.evidence)
     outbox.mark_bounced(conn, [each.outbox_id for each in our], reply)
     return _record(
         conn, Kind.UNDELIVERABLE, _owners(our), verdict, mail, shop, Source.DELIVERY_REPORT
@@ -273,14 +273,14 @@ def _evidence(verdict: Verdict, mail: Mail) -> dict[str, str]:
         "evidence": verdict.evidence,
         "notes": "; ".join(verdict.notes),
     }
-    return {name: _clean(text) for name, text in found.items() if text}
+    return {name: clean(text) for name, text in found.items() if text}
 
 
 def _rule(verdict: Verdict) -> str:
-    return _clean(verdict.rule)[:60]
+    return clean(verdict.rule)[:60]
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Text that every database stores: PostgreSQL takes no NUL, UTF-8 no lone surrogate."""
     stored = text.replace("\0", "\ufffd")[:_LONGEST_EVIDENCE]
     return stored.encode("utf-8", "replace").decode("utf-8")

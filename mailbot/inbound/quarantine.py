@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import traceback
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from mailbot.core.rules.who_asked import MAX_HELD
 from mailbot.core.verdicts import Review
-from mailbot.inbound.consequences import Change, held_for, hold
+from mailbot.core.words.vocabulary import Vocabulary
+from mailbot.inbound.consequences import Change, clean, held_for, hold
 from mailbot.inbound.mail import Mail
 from mailbot.inbound.shop import Shop
 from mailbot.store import reviews
@@ -22,17 +25,29 @@ _THE_WORD: Final = "unsubscribe"
 def quarantine(
     conn: Connection, place: Place, because: str, shop: Shop, mail: Mail | None = None
 ) -> tuple[Change, ...]:
-    """Open its review item. Where `mail` could be read as far as a subject with the word, who may
-    have asked in it is held meanwhile."""
-    if mail is not None and _THE_WORD in mail.message.subject.casefold():
+    """Open its review item. Where `mail` could be read as far as a subject that asks, who may have
+    asked in it is held meanwhile."""
+    because = clean(because)
+    if mail is not None and _asks(mail.message.subject, shop.vocabulary):
         verdict = Review(rule=_RULE, evidence=because, reason=because)
-        asked = held_for((box.address for box in mail.message.from_mailboxes), shop)
+        strangers = (box.address for box in mail.message.from_mailboxes)
+        strangers = (address for address in strangers if not shop.is_own(address))
+        asked = held_for(islice(strangers, MAX_HELD), shop)
         return hold(conn, asked, verdict, mail, shop, because=because)
     reviews.open_item(
         conn, key=f"quarantine:{_digest(place)}", person=None, place=place,
         rule=_RULE, because=because,
     )  # fmt: skip
     return ()
+
+
+def _asks(subject: str, vocabulary: Vocabulary) -> bool:
+    if _THE_WORD in subject.casefold():
+        return True
+    try:
+        return vocabulary.find(subject) is not None
+    except Exception:  # perhaps that was what stopped the reader
+        return False
 
 
 def told(error: Exception) -> str:

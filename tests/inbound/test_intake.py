@@ -16,10 +16,13 @@ from mailbot.inbound import facts as facts_module
 from mailbot.inbound import intake as intake_module
 from mailbot.inbound.folders import WatchedFolder
 from mailbot.inbound.imap import Mailbox
-from mailbot.store import consent, mailboxes
-from mailbot.store.engine import Connection
+from mailbot.inbound.quarantine import quarantine
+from mailbot.store import consent, mailboxes, reviews
+from mailbot.store.engine import Connection, Database
+from mailbot.store.reviews import Place
 from tests.inbound.desk import ACCOUNT, Desk
 from tests.inbound.letters import (
+    SHOP,
     delivery_report,
     letter,
     person,
@@ -239,6 +242,33 @@ def test_who_may_have_asked_in_a_poison_mail_is_held(
     desk.hear()
     assert desk.reasons() == {Reason.HELD}
     assert [item.person for item in desk.waiting_reviews()] == [person()]
+
+
+def test_a_poison_mail_asks_in_every_language(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_module, "recognise", failing(RecursionError()))
+    desk.arrive(letter("Newsletter abbestellen"))
+    desk.hear()
+    assert desk.reasons() == {Reason.HELD}
+
+
+def test_a_poison_mail_holds_no_colleague_and_no_crowd(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever stops the reader may as well name everybody."""
+    monkeypatch.setattr(intake_module, "recognise", failing(RecursionError()))
+    crowd = ", ".join(f"victim{n}@example.net" for n in range(40))
+    desk.arrive(letter("unsubscribe", f"eve@shop.example, {crowd}"))
+    desk.hear()
+    assert desk.reasons("eve@shop.example") == set()
+    assert len(desk.waiting_reviews()) == 20
+
+
+def test_whatever_a_server_says_of_a_mail_can_be_stored(database: Database) -> None:
+    """PostgreSQL takes no NUL, and the scan would stop at that mail for ever."""
+    with database.write() as conn:
+        quarantine(conn, Place(ACCOUNT, "INBOX", 1, 1), "corrupt\0mail", SHOP)
+        (item,) = reviews.waiting(conn)
+    assert item.because == "corrupt\ufffdmail"
 
 
 def test_a_mail_that_the_server_cannot_read_is_quarantined(desk: Desk) -> None:
