@@ -26,15 +26,19 @@ class Mail:
     is_news: bool
 
 
-def identity_of(message: InboundMessage, internal_date: datetime | None) -> str:
+def identity_of(
+    message: InboundMessage, internal_date: datetime | None, *, is_opt_out: bool = False
+) -> str:
     """64 hex digits, the same for a mail in every folder and under every UIDVALIDITY.
 
     The digest of From, Date, Subject and Message-ID. Two mails without a Message-ID could share
-    it, so theirs covers INTERNALDATE as well: a second wish must not pass for a replay.
+    it, so theirs covers INTERNALDATE as well: a second wish must not pass for a replay. Nor must
+    a colleague's, who drags (`is_opt_out`) a mail that was heard before its sender came back.
     """
-    if message.message_id:
+    if message.message_id and not is_opt_out:
         return message.digest
-    text = f"{message.digest} {internal_date.isoformat() if internal_date else ''}"
+    when = internal_date.isoformat() if internal_date and not message.message_id else ""
+    text = f"{message.digest} {when}{' by staff' if is_opt_out else ''}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -81,7 +81,7 @@ def read_mail(
 ) -> Mail:
     """One mail; `whole` is asked for its bytes only where a rule needs the body."""
     message = read_message(header, is_whole=False)
-    identity = identity_of(message, internal_date)
+    identity = identity_of(message, internal_date, is_opt_out=folder.watched.is_opt_out)
     if needs_body(message, known) and (raw := whole()):
         message = read_message(raw)
     first_seen_at = folder.first_seen_at

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from mailbot.config import MailboxSettings
-from mailbot.core.consent import Reason
+from mailbot.core.consent import ConsentEvent, Kind, Reason, Source
 from mailbot.inbound.folders import WatchedFolder, watched_folders
 from mailbot.inbound.imap import Mailbox
 from mailbot.inbound.imap_answers import Folder, Role, role_of
-from mailbot.store import suppressions
+from mailbot.store import consent, suppressions
 from tests.inbound.desk import Desk
 from tests.inbound.letters import SHOP, letter, person
 from tests.servers.dovecot import PASSWORD, Dovecot
@@ -117,6 +118,38 @@ def test_a_mail_heard_before_as_unrelated_counts_when_it_is_dragged(desk: Desk) 
     desk.arrive(mail, folder="Opt out")
     desk.hear("Opt out", is_opt_out=True)
     assert desk.reasons() == {Reason.OPT_OUT}
+
+
+def test_a_mail_heard_before_its_sender_came_back_counts_when_it_is_dragged(desk: Desk) -> None:
+    """Else the colleague's decision would pass for a replay of the first wish."""
+    desk.server.create(desk.user, "Opt out")
+    mail = letter("unsubscribe")
+    desk.arrive(mail)
+    desk.hear()
+    with desk.database.write() as conn:
+        consent.record(conn, came_back())
+    assert desk.reasons() == set()
+    desk.arrive(mail, folder="Opt out")
+    desk.hear("Opt out", is_opt_out=True)
+    assert desk.reasons() == {Reason.OPT_OUT}
+    desk.arrive(mail, folder="Opt out")  # the same mail once more is a replay
+    desk.hear("Opt out", is_opt_out=True)
+    assert desk.ledger_length() == 3
+
+
+def came_back() -> ConsentEvent:
+    return ConsentEvent(
+        kind=Kind.OPT_IN, source=Source.CONSOLE, person=person(), key="came back",
+        received_at=datetime.now(UTC), rule="asked", policy_version="7",
+    )  # fmt: skip
+
+
+def test_a_mail_there_without_a_readable_sender_goes_to_review(desk: Desk) -> None:
+    """A colleague asked for something, and it cannot be done: it must not be lost."""
+    desk.server.create(desk.user, "Opt out")
+    desk.arrive(letter("Where is my tea?", "Ann at example"), folder="Opt out")
+    desk.hear("Opt out", is_opt_out=True)
+    assert [item.person for item in desk.waiting_reviews()] == [None]
 
 
 def test_staff_and_reports_are_never_opted_out_by_it(desk: Desk) -> None:

@@ -76,8 +76,10 @@ def unsubscribe_button(message: InboundMessage, facts: Facts) -> Verdict | None:
 
 def opt_out_folder(message: InboundMessage, facts: Facts) -> Verdict | None:
     """A colleague dragged the mail where its sender is opted out; a person has decided."""
-    if not facts.is_opt_out_folder or not (senders(message, facts) or _behind(message, facts)):
+    if not facts.is_opt_out_folder:
         return None
+    if message.from_mailboxes and not (senders(message, facts) or _behind(message, facts)):
+        return None  # a colleague's own mail
     evidence = f"moved there by staff; From: {message.from_text[:160]}"
     return _opt_out_of_sender(message, facts, evidence)
 
