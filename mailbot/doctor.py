@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,7 @@ from mailbot.core.errors import ConfigError, MailbotError, SchemaError
 from mailbot.data import load_vocabulary
 from mailbot.inbound.folders import watched_folders
 from mailbot.inbound.imap import Mailbox
+from mailbot.inbound.imap_answers import Folder, Role
 from mailbot.outbound.order_status import OrderStatusTypes
 from mailbot.outbound.smtp import RelayConnection
 from mailbot.store import keys, schema
@@ -192,6 +193,7 @@ def _mailbox(settings: Settings, mailbox: MailboxSettings) -> Iterator[Finding]:
             watched = [folder.name for folder in watched_folders(mailbox, existing)]
             for folder in watched:
                 yield _folder(opened, subject, folder, names)
+            yield from _what_folders_are_for(mailbox, subject, existing)
             if mailbox.idle and not opened.can_idle:
                 what = f"it offers no IDLE: it is looked at every {mailbox.poll_seconds} seconds."
                 yield Finding(Level.OK, subject, what)
@@ -203,6 +205,20 @@ def _mailbox(settings: Settings, mailbox: MailboxSettings) -> Iterator[Finding]:
     if unwatched:
         yield Finding(Level.OK, subject, f"folders that are not watched: {', '.join(unwatched)}.")
     yield from _expiry(subject, certificate)
+
+
+def _what_folders_are_for(
+    mailbox: MailboxSettings, subject: str, existing: Sequence[Folder]
+) -> Iterator[Finding]:
+    roles = {folder.name: folder.role for folder in existing}
+    staffs = mailbox.opt_out_folder
+    if staffs is not None and (role := roles.get(staffs, Role.OTHER)) is not Role.OTHER:
+        what = f"opt_out_folder {staffs} is the server's folder for {role}: whoever's mail comes "
+        what += "there would be opted out."
+        yield Finding(Level.FAIL, subject, what, "Make a folder of its own for it, and name that.")
+    if mailbox.filing == "move" and mailbox.filing_folder not in roles:
+        what = f"there is no folder {mailbox.filing_folder}: mail stays where it is."
+        yield Finding(Level.WARN, subject, what, "Make it, or name another as filing_folder.")
 
 
 def _folder(opened: Mailbox, subject: str, folder: str, names: list[str]) -> Finding:

@@ -214,3 +214,16 @@ def test_shadow_mode_is_warned_of(config: Path) -> None:
         text.write('[recognition]\nmode = "shadow"\n')
     (told,) = [one for one in examine(config) if one.subject == "recognition"]
     assert (told.level, "nothing is sent" in told.what) == (Level.WARN, True)
+
+
+def test_a_folder_for_opting_out_is_never_one_of_the_servers(config: Path) -> None:
+    """Whoever's mail is deleted, or taken for junk, would be opted out."""
+    change(config, 'username = "help"', 'username = "help"\nopt_out_folder = "Junk"')
+    (told,) = failures(config)
+    assert "the server's folder for junk" in told.what
+
+
+def test_a_folder_for_filing_that_is_not_there_is_warned_of(config: Path) -> None:
+    change(config, 'username = "help"', 'username = "help"\nfiling = "move"')
+    found = [one for one in examine(config) if "no folder Unsubscribed" in one.what]
+    assert [one.level for one in found] == [Level.WARN]
