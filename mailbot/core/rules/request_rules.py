@@ -6,6 +6,7 @@ Doubt is resolved for the customer: whoever may have asked is held, and a person
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Final
 
 from mailbot.core.address import Address
@@ -155,7 +156,7 @@ def near_miss(message: InboundMessage, facts: Facts) -> Verdict | None:
     if has_no_subject(message):
         return _word_in_body(message, facts)
     words = _WORD.findall(plain(message.subject))
-    has_one = any(map(facts.vocabulary.is_misspelling, words))
+    has_one = any(map(facts.vocabulary.is_misspelling, words)) or _is_hyphenated(words)
     if not has_one and sum(len(word) > 2 for word in words) > _MOST_PIECES:
         return None
     if _is_misspelt(facts.vocabulary.core_of(message.subject), facts):
@@ -163,6 +164,10 @@ def near_miss(message: InboundMessage, facts: Facts) -> Verdict | None:
     if has_one:
         return _review(message, facts, "what may be the word, misspelt, among others")
     return None
+
+
+def _is_hyphenated(words: list[str]) -> bool:
+    return any(one == "un" and other.startswith("subscri") for one, other in pairwise(words))
 
 
 def has_no_subject(message: InboundMessage) -> bool:

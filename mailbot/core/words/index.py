@@ -14,12 +14,13 @@ from typing import Final
 
 from mailbot.core.words.folding import plain, readings
 from mailbot.core.words.forms import Boundary, Entry, Hit, Where
-from mailbot.core.words.subject_prefixes import end_of_prefixes
+from mailbot.core.words.subject_prefixes import end_of_prefixes, is_forward, is_reply
 
 _MAX_GAP_CHARS: Final = 60  # between a form and its object
 _LONGEST_COURTESY: Final = 5  # words
 _MAX_CANDIDATES: Final = 500  # forms looked at in one subject; a person's has a handful
 _WORD: Final = re.compile(r"[^\W_]+")
+_DASH: Final = re.compile(r" [-–—|] ?")
 _ADDRESS: Final = re.compile(r"[^\s<>@]{1,64}@[^\s<>@]{1,255}")
 
 Words = tuple[str, ...]
@@ -52,6 +53,7 @@ class _Reading:
         self.text = text
         self.words = _placed_words(text, 0)
         self.core = _without_courtesies(_proper_words(text), polite)
+        self.tail = _without_courtesies(_added_words(text), polite)
         self._objects: dict[_Compiled, list[tuple[int, int]] | None] = {}
 
     def counts(self, found: _Compiled, start: int, end: int) -> bool:
@@ -165,7 +167,7 @@ class Index:
         return best
 
     def _whole_hit(self, reading: _Reading) -> Hit | None:
-        for words in (reading.words, reading.core):
+        for words in (reading.words, reading.core, reading.tail):
             found = self._whole.get(tuple(one.word for one in words)) if words else None
             if found is not None:
                 start, end = words[0].start, words[-1].end
@@ -214,6 +216,14 @@ def _proper_words(text: str) -> list[_Placed]:
     blanked = _ADDRESS.sub(lambda hit: " " * len(hit[0]), text)
     words = _placed_words(blanked, end_of_prefixes(text))
     return [one for one in words if not any(map(str.isdigit, one.word))]
+
+
+def _added_words(text: str) -> list[_Placed]:
+    """What stands behind the last dash of an answer: "Re: Spring offers - stop please"."""
+    if not (is_reply(text) or is_forward(text)):
+        return []
+    dashes = list(_DASH.finditer(text))
+    return _placed_words(text, dashes[-1].end()) if dashes else []
 
 
 def _without_courtesies(words: list[_Placed], polite: frozenset[Words]) -> list[_Placed]:

@@ -212,3 +212,14 @@ class TestWhoWritesAroundAForm:
             "No, don't unsubscribe",
         ):
             assert SHIPPED.refuses(subject), subject
+
+
+def test_what_an_answer_adds_behind_a_dash_is_a_subject_of_its_own() -> None:
+    for subject in (
+        "Re: Spring offers -20% - stop please",
+        "AW: Nur noch heute versandkostenfrei - abbestellen!",
+        "RE: Vuelta al cole 15% – baja por favor",
+    ):
+        assert SHIPPED.find(subject), subject
+    for subject in ("Spring offers - stop", "Re: door stop - where is it?", "Re: stop - order 12"):
+        assert not SHIPPED.find(subject), subject
