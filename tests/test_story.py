@@ -16,8 +16,8 @@ from sqlalchemy import select
 
 from mailbot.core.consent import Reason
 from mailbot.core.outbox_states import State
-from mailbot.store import consent, suppressions
-from mailbot.store.tables import consent_events, outbox
+from mailbot.store import ledger, suppressions
+from mailbot.store.tables import outbox
 from mailbot.store.tables import suppressions as listed
 from tests.house import House, installed, wait_until
 from tests.inbound.letters import delivery_report, letter
@@ -125,7 +125,7 @@ def test_from_a_mail_in_help_to_the_offer_that_is_not_sent(
     wait_until(lambda: len(offers(relay, "eve@example.org")) == 1, 20, "Eve gets the second offer")
     with house.database.read() as conn:
         rows = conn.execute(select(outbox).where(outbox.c.kind == "campaign")).all()
-        assert consent.verify(conn) is None
+        assert ledger.verify(conn) is None
     withheld = {row.address: row.withheld_reason for row in rows if row.state == State.WITHHELD}
     assert withheld == {ANN: "opt_out", BOB: "undeliverable", CLEO: "opt_out"}
     assert len(offers(relay, CLEO)) == len(offers(relay, BOB)) == 1, "one offer, before they left"
@@ -168,11 +168,9 @@ def test_opt_outs_by_mail_that_race_a_campaign_in_flight(
     wait_until(is_done, 30, "the campaign ends")
     with house.database.read() as conn:
         rows = conn.execute(
-            select(outbox.c.address, outbox.c.state, outbox.c.list_sequence,
-                   consent_events.c.sequence)
+            select(outbox.c.address, outbox.c.state, outbox.c.list_sequence, listed.c.sequence)
             .select_from(
                 outbox.outerjoin(listed, listed.c.person_hash == outbox.c.person_hash)
-                .outerjoin(consent_events, consent_events.c.key == listed.c.event_key)
             )
             .where(outbox.c.kind == "campaign")
         ).all()  # fmt: skip

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mailbot.core.address import Address
-    from mailbot.store.consent import StoryEvent
     from mailbot.store.deliveries import MessageStory
+    from mailbot.store.ledger import StoryEvent
     from mailbot.store.suppressions import Suppression
 
 _LONGEST_REPLY = 60  # characters shown; --json has all of it
@@ -38,13 +38,13 @@ def why(
     """
     from mailbot.cli.opening import opened_for_persons
     from mailbot.core.address import parse_address
-    from mailbot.store import consent, deliveries, suppressions
+    from mailbot.store import deliveries, ledger, suppressions
 
     named = parse_address(address)
     with opened_for_persons(config) as installation, installation.database.read() as conn:
         person = installation.person_key.identify(named)
         entries = suppressions.of_person(conn, person)
-        story = consent.story(conn, person)
+        story = ledger.story(conn, person)
         messages = deliveries.messages_to(conn, person)
     if as_json:
         from mailbot.cli.showing import print_json

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -38,6 +38,10 @@ class Kind(StrEnum):
     UNDELIVERABLE = "undeliverable"
     REACHABLE = "reachable"  # the address proved alive, or a person says so
     IMPORTED = "imported"
+    ERASED = "erased"  # readable data was deleted; the keyed hashes stay on the list
+    EXPORTED = "exported"  # addresses left the shop: how many, to whom, why
+    POLICY = "policy"  # a new version of the privacy policy
+    RESTORED = "restored"  # a database from a backup was accepted
 
 
 class Source(StrEnum):
@@ -52,6 +56,7 @@ class Source(StrEnum):
     RELAY = "relay"  # the relay's answer to RCPT or DATA
     IMPORT = "import"
     CLOCK = "clock"  # a hold that nobody decided in time
+    JOURNAL = "journal"  # heard before a backup was restored, and played back from the journal
 
 
 # What each kind of event puts on the list, and which reasons it ends.
@@ -61,6 +66,7 @@ ADDS: dict[Kind, Reason] = {
     Kind.COMPLAINT: Reason.COMPLAINT,
     Kind.UNDELIVERABLE: Reason.UNDELIVERABLE,
     Kind.IMPORTED: Reason.IMPORTED,
+    Kind.ERASED: Reason.ERASED,
 }
 ENDS: dict[Kind, frozenset[Reason]] = {
     Kind.OPT_IN: frozenset({Reason.OPT_OUT, Reason.COMPLAINT, Reason.IMPORTED, Reason.HELD}),
@@ -96,6 +102,30 @@ class ConsentEvent:
     evidence: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class BatchEvent:
+    """One fact about many persons at once: a part of an import, an export; or about none.
+
+    `count` persons; `digest` is `batch_digest` over their hashes. What is readable of each person
+    stands beside the list, where erasure can reach it, never in `evidence`.
+    """
+
+    kind: Kind
+    source: Source
+    key: str
+    received_at: datetime
+    rule: str
+    policy_version: str
+    count: int
+    digest: str
+    evidence: Mapping[str, str] = field(default_factory=dict)
+
+
+def batch_digest(person_hashes: Iterable[str]) -> str:
+    """SHA-256 in hex over sorted person hashes, one a line: proves later who was in a batch."""
+    return hashlib.sha256("\n".join(sorted(person_hashes)).encode()).hexdigest()
+
+
 def is_opt_in_too_late(kind: Kind, source: Source, opt_out_at: datetime, at: datetime) -> bool:
     """Whether an opt-in received `at` loses against an opt-out received at `opt_out_at`.
 
@@ -120,6 +150,8 @@ def link_hash(previous: str, sequence: int, event: ChainedEvent) -> str:
         event.key, canonical_time(event.received_at), canonical_time(event.recorded_at),
         event.rule, event.policy_version, event.evidence_digest,
     ]  # fmt: skip
+    if event.batch_digest is not None:
+        columns += [event.batch_count, event.batch_digest]
     return hashlib.sha256(json.dumps(columns, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -137,6 +169,8 @@ class ChainedEvent:
     rule: str
     policy_version: str
     evidence_digest: str
+    batch_count: int | None = None
+    batch_digest: str | None = None
 
 
 GENESIS = "0" * 64  # what the first link names as its previous hash

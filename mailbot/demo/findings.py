@@ -20,10 +20,10 @@ from mailbot.demo.cast import Customer
 from mailbot.demo.inbox import Seen
 from mailbot.demo.letters import Letter
 from mailbot.demo.servers import Delivered
-from mailbot.store import consent, deliveries, suppressions
-from mailbot.store.consent import LedgerFault, StoryEvent
+from mailbot.store import deliveries, ledger, suppressions
 from mailbot.store.deliveries import MessageStory
 from mailbot.store.engine import Connection
+from mailbot.store.ledger import LedgerFault, StoryEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,8 @@ def gather(
         strangers=tuple(
             mail for mail in delivered if not any(is_to(mail, person) for person in people)
         ),
-        ledger_length=consent.head_sequence(conn),
-        ledger_fault=consent.verify(conn),
+        ledger_length=ledger.head_sequence(conn),
+        ledger_fault=ledger.verify(conn),
     )
 
 
@@ -127,7 +127,7 @@ def _account(
     return Account(
         customer,
         suppressions.reasons(conn, person),
-        tuple(consent.story(conn, person)),
+        tuple(ledger.story(conn, person)),
         tuple(deliveries.messages_to(conn, person)),
         tuple(mail for mail in delivered if is_to(mail, customer)),
     )

@@ -90,6 +90,7 @@ def hold(
             place=mail.place,
             rule=_rule(verdict),
             because=clean(because),
+            received_at=mail.received_at,
         )
     return _record(conn, Kind.HELD, people, verdict, mail, shop)
 
@@ -145,6 +146,7 @@ def _opt_in(conn: Connection, verdict: OptIn, mail: Mail, shop: Shop) -> tuple[C
             place=mail.place,
             rule=_rule(verdict),
             because="asks offers again for somebody else, with the token of that person's answer",
+            received_at=mail.received_at,
         )
     if any(_left_since(conn, each.person, mail) for each in theirs):
         log.warning("opt_in_lost", person=theirs[0].person.person_hash[:12], because=_LOST)

@@ -36,7 +36,7 @@ def quarantine(
         return hold(conn, asked, verdict, mail, shop, because=because)
     reviews.open_item(
         conn, key=f"quarantine:{_digest(place)}", person=None, place=place,
-        rule=_RULE, because=because,
+        rule=_RULE, because=because, received_at=mail.received_at if mail else None,
     )  # fmt: skip
     return ()
 

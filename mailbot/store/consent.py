@@ -1,61 +1,54 @@
-"""The ledger: consent events appended, hash-chained, never changed; and what they do to the list.
+"""What a consent event does to the suppression list; the only way onto it, and off it.
 
-`record` is the only way onto the suppression list. Event, evidence and suppression stand in the
-caller's one transaction. Locks are taken in one order everywhere: outbox rows by id, a review item,
-the ledger's head, suppressions. Under the head's lock one change of the list follows another, so
-that an opt-in cannot end an opt-out that it did not see, and sequence numbers commit in order.
+Event, evidence and suppression stand in the caller's one transaction. Locks are taken in one order
+everywhere: outbox rows by id, a review item, the ledger's head, suppressions. Under the head's lock
+one change of the list follows another, so that an opt-in cannot end an opt-out that it did not see.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from mailbot.core.consent import (
     ADDS,
     ENDED_BY_OPT_IN,
     ENDS,
-    GENESIS,
-    ChainedEvent,
+    BatchEvent,
     ConsentEvent,
     Kind,
     Reason,
     Source,
-    evidence_digest,
+    batch_digest,
     is_opt_in_too_late,
-    link_hash,
 )
 from mailbot.core.person import Person
-from mailbot.store.columns import insert_unless_there
-from mailbot.store.engine import now
-from mailbot.store.tables import (
-    ReviewState,
-    consent_events,
-    consent_evidence,
-    ledger_head,
-    reviews,
-    suppressions,
-)
+from mailbot.store import ledger
+from mailbot.store.columns import insert_unless_there, keep_newest
+from mailbot.store.persons import is_person
+from mailbot.store.tables import ReviewState, consent_events, reviews, suppressions
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What `record` did. `is_new` is False for a replay, which changed nothing."""
+    """What `record` did. `is_new` is False for a replay, which changed nothing.
+
+    `added` counts the entries of the list that were not there before.
+    """
 
     sequence: int
     is_new: bool
+    added: int = 0
 
 
-def is_person(table: Any, person: Person) -> Any:
-    """The one rule by which a row names a person: by the exact or by the untagged hash."""
-    return or_(
-        table.c.person_hash == person.person_hash, table.c.untagged_hash == person.untagged_hash
-    )
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One person of a batch; `address` is readable and erasable, None where it is not kept."""
+
+    person: Person
+    address: str | None
 
 
 def record(conn: Connection, event: ConsentEvent) -> Recorded:
@@ -64,65 +57,100 @@ def record(conn: Connection, event: ConsentEvent) -> Recorded:
     An event whose key is already there changes nothing. Between opt-out and opt-in the one that
     was received later decides, in whatever order they arrive here.
     """
-    known = _sequence_of(conn, event.key)
+    known = ledger.sequence_of(conn, event.key)
     if known is not None:
         return Recorded(known, is_new=False)
-    head = conn.execute(select(ledger_head).with_for_update()).one()
-    twin = _sequence_of(conn, event.key)  # PostgreSQL: committed while we waited for the head
+    head = ledger.locked_head(conn)
+    twin = ledger.sequence_of(conn, event.key)  # PostgreSQL: committed while we waited for the head
     if twin is not None:
         return Recorded(twin, is_new=False)
-    _change_list(conn, event)
-    sequence = head.sequence + 1
-    salt = secrets.token_bytes(16)
-    chained = ChainedEvent(
-        kind=event.kind,
-        source=event.source,
-        person_hash=event.person.person_hash,
-        untagged_hash=event.person.untagged_hash,
-        key=event.key,
-        received_at=event.received_at,
-        recorded_at=now(conn),
-        rule=event.rule,
-        policy_version=event.policy_version,
-        evidence_digest=evidence_digest(salt, event.address, event.evidence),
-    )
-    link = link_hash(head.hash, sequence, chained)
-    columns = {name: getattr(chained, name) for name in ChainedEvent.__slots__}
+    sequence = ledger.append(conn, head, event).sequence
+    return Recorded(sequence, is_new=True, added=_change_list(conn, event, sequence))
+
+
+def record_many(conn: Connection, event: BatchEvent, entries: Sequence[Entry]) -> Recorded:
+    """Append one event about many persons and put them all on the list, whoever opted in before.
+
+    An event whose key is already there changes nothing. It only ever adds: an entry that is there
+    for the same reason is renewed, none is ended. The address of somebody who was erased is not
+    stored. A person stands in `entries` once; the fastest order is by person hash.
+    Raises ValueError where `event` does not count these persons, or its kind adds nothing.
+    """
+    hashes = [entry.person.person_hash for entry in entries]
+    if (event.count, event.digest) != (len(hashes), batch_digest(hashes)):
+        raise ValueError("the event counts other persons than these")
+    reason = ADDS.get(event.kind)
+    if reason is None:
+        raise ValueError(f"{event.kind} puts nobody on the list")
+    known = ledger.sequence_of(conn, event.key)
+    if known is not None:
+        return Recorded(known, is_new=False)
+    head = ledger.locked_head(conn)
+    twin = ledger.sequence_of(conn, event.key)
+    if twin is not None:
+        return Recorded(twin, is_new=False)
+    sequence = ledger.append(conn, head, event).sequence
+    added = keep_newest(conn, suppressions, newer="since_at", rows=[
+        {
+            "person_hash": entry.person.person_hash,
+            "reason": reason,
+            "untagged_hash": entry.person.untagged_hash,
+            "since_at": event.received_at,
+            "sequence": sequence,
+            "address": entry.address,
+        }
+        for entry in entries
+    ])  # fmt: skip
+    _forget_erased(conn, sequence)
+    return Recorded(sequence, is_new=True, added=added)
+
+
+def note(conn: Connection, event: BatchEvent) -> int:
+    """Append an event that changes nothing on the list (an export, a policy); returns its number.
+
+    An event whose key is already there is not appended again.
+    """
+    known = ledger.sequence_of(conn, event.key)
+    if known is not None:
+        return known
+    head = ledger.locked_head(conn)
+    twin = ledger.sequence_of(conn, event.key)
+    return twin if twin is not None else ledger.append(conn, head, event).sequence
+
+
+def _forget_erased(conn: Connection, sequence: int) -> None:
+    """Whoever was erased stays a hash, in whatever file the address comes back."""
+    erased = select(suppressions.c.person_hash).where(suppressions.c.reason == Reason.ERASED)
+    untagged = select(suppressions.c.untagged_hash).where(suppressions.c.reason == Reason.ERASED)
+    if conn.execute(erased.limit(1)).first() is None:
+        return
     conn.execute(
-        insert(consent_events).values(
-            sequence=sequence, previous_hash=head.hash, hash=link, **columns
+        update(suppressions)
+        .where(
+            suppressions.c.sequence == sequence,
+            suppressions.c.person_hash.in_(erased) | suppressions.c.untagged_hash.in_(untagged),
         )
+        .values(address=None)
     )
-    conn.execute(
-        insert(consent_evidence).values(
-            sequence=sequence, salt=salt, address=event.address, evidence=dict(event.evidence)
-        )
-    )
-    conn.execute(update(ledger_head).values(sequence=sequence, hash=link))
-    return Recorded(sequence, is_new=True)
 
 
-def _sequence_of(conn: Connection, key: str) -> int | None:
-    return conn.execute(
-        select(consent_events.c.sequence).where(consent_events.c.key == key)
-    ).scalar_one_or_none()
-
-
-def _change_list(conn: Connection, event: ConsentEvent) -> None:
+def _change_list(conn: Connection, event: ConsentEvent, sequence: int) -> int:
+    """Bring the list in line with `event`; returns how many entries are new."""
     reason = ADDS.get(event.kind)
     if reason is not None and _is_overtaken(conn, event, reason):
-        return  # it ends nothing either: a hold from after the opt-in still waits for a person
+        return 0  # it ends nothing either: a hold from after the opt-in still waits for a person
     ended = ENDS.get(event.kind, frozenset())
     if ended and not (event.kind is Kind.RELEASED and _is_in_review(conn, event.person)):
         _end(conn, event, ended)
     if reason is None:
-        return
-    insert_unless_there(conn, suppressions, {
+        return 0
+    added = insert_unless_there(conn, suppressions, {
         "person_hash": event.person.person_hash,
         "untagged_hash": event.person.untagged_hash,
         "reason": reason,
         "since_at": event.received_at,
-        "event_key": event.key,
+        "sequence": sequence,
+        "address": event.address,
     })  # fmt: skip
     # A later event for the same reason renews it, so that an opt-in in between cannot end it.
     conn.execute(
@@ -132,7 +160,7 @@ def _change_list(conn: Connection, event: ConsentEvent) -> None:
             suppressions.c.reason == reason,
             suppressions.c.since_at < event.received_at,
         )
-        .values(since_at=event.received_at, event_key=event.key)
+        .values(since_at=event.received_at, sequence=sequence, address=event.address)
     )
     if event.person.untagged_hash != event.person.person_hash:
         # A token named the exact hash alone; now the mailbox behind the tag is known as well.
@@ -144,6 +172,7 @@ def _change_list(conn: Connection, event: ConsentEvent) -> None:
             )
             .values(untagged_hash=event.person.untagged_hash)
         )
+    return added
 
 
 def _end(conn: Connection, event: ConsentEvent, ended: frozenset[Reason]) -> None:
@@ -186,88 +215,3 @@ def _is_overtaken(conn: Connection, event: ConsentEvent, reason: Reason) -> bool
         not is_opt_in_too_late(Kind.OPT_IN, Source(row.source), event.received_at, row.received_at)
         for row in opt_ins
     )
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerFault:
-    """The first place where the chain does not hold."""
-
-    sequence: int
-    what: str
-
-
-def verify(conn: Connection) -> LedgerFault | None:
-    """Walk the whole chain; None where every link, every evidence and the head agree."""
-    previous, expected = GENESIS, 1
-    for row in _with_evidence(conn):
-        if row.sequence != expected:
-            return LedgerFault(expected, f"event {expected} is missing")
-        if row.previous_hash != previous or row.hash != link_hash(
-            previous, row.sequence, _chained(row)
-        ):
-            return LedgerFault(row.sequence, f"event {row.sequence} was changed")
-        if row.salt is not None and row.evidence_digest != evidence_digest(
-            row.salt, row.address, row.evidence
-        ):
-            return LedgerFault(row.sequence, f"the evidence of event {row.sequence} was changed")
-        previous, expected = row.hash, expected + 1
-    head = conn.execute(select(ledger_head)).one()
-    if (head.sequence, head.hash) != (expected - 1, previous):
-        return LedgerFault(expected, f"the ledger ends at {expected - 1}, its head says otherwise")
-    return None
-
-
-def _with_evidence(conn: Connection) -> Iterator[Row[Any]]:
-    joined = consent_events.outerjoin(
-        consent_evidence, consent_evidence.c.sequence == consent_events.c.sequence
-    )
-    columns = [*consent_events.c, consent_evidence.c.salt, consent_evidence.c.address,
-               consent_evidence.c.evidence]  # fmt: skip
-    yield from conn.execution_options(yield_per=1000).execute(
-        select(*columns).select_from(joined).order_by(consent_events.c.sequence)
-    )
-
-
-def _chained(row: Row[Any]) -> ChainedEvent:
-    return ChainedEvent(**{name: getattr(row, name) for name in ChainedEvent.__slots__})
-
-
-@dataclass(frozen=True, slots=True)
-class StoryEvent:
-    """One event of one person, with its evidence; `address` is None once erased."""
-
-    sequence: int
-    kind: Kind
-    source: Source
-    received_at: datetime
-    recorded_at: datetime
-    rule: str
-    policy_version: str
-    address: str | None
-    evidence: dict[str, str]
-
-
-def story(conn: Connection, person: Person) -> list[StoryEvent]:
-    """Every event of a person, in the order of the ledger."""
-    joined = consent_events.outerjoin(
-        consent_evidence, consent_evidence.c.sequence == consent_events.c.sequence
-    )
-    rows = conn.execute(
-        select(consent_events, consent_evidence.c.address, consent_evidence.c.evidence)
-        .select_from(joined)
-        .where(is_person(consent_events, person))
-        .order_by(consent_events.c.sequence)
-    )
-    return [
-        StoryEvent(
-            row.sequence, Kind(row.kind), Source(row.source), row.received_at, row.recorded_at,
-            row.rule, row.policy_version, row.address, row.evidence or {},
-        )
-        for row in rows
-    ]  # fmt: skip
-
-
-def head_sequence(conn: Connection) -> int:
-    """The ledger's length: the list's sequence number."""
-    sequence: int = conn.execute(select(ledger_head.c.sequence)).scalar_one()
-    return sequence

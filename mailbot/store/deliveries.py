@@ -12,7 +12,7 @@ from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State, sources_of
 from mailbot.core.person import Person
 from mailbot.store.columns import DatabaseTime
-from mailbot.store.consent import is_person
+from mailbot.store.persons import is_person
 from mailbot.store.switches import MARKETING_STOPPED
 from mailbot.store.tables import (
     CampaignState,

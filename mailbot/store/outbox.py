@@ -20,8 +20,9 @@ from mailbot.core.outbox_states import State, sources_of
 from mailbot.core.person import Person
 from mailbot.store import switches
 from mailbot.store.columns import DatabaseTime, insert_unless_there
-from mailbot.store.consent import head_sequence, is_person
 from mailbot.store.engine import now
+from mailbot.store.ledger import head_sequence
+from mailbot.store.persons import is_person
 from mailbot.store.tables import (
     IS_CLAIMABLE,
     IS_LEASED,

@@ -14,8 +14,8 @@ from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State
 from mailbot.core.person import Person
 from mailbot.store.columns import DatabaseTime, insert_unless_there
-from mailbot.store.consent import is_person
 from mailbot.store.engine import now
+from mailbot.store.persons import is_person
 from mailbot.store.tables import (
     ReviewState,
     consent_events,
@@ -67,9 +67,19 @@ class Asked:
 
 
 def open_item(
-    conn: Connection, *, key: str, person: Person | None, place: Place, rule: str, because: str
+    conn: Connection,
+    *,
+    key: str,
+    person: Person | None,
+    place: Place,
+    rule: str,
+    because: str,
+    received_at: datetime | None = None,
 ) -> bool:
-    """Open an item; False where it was opened before. The caller holds the person with it."""
+    """Open an item; False where it was opened before. The caller holds the person with it.
+
+    `received_at` is when the mail reached the shop, None where that is not known: then it is now.
+    """
     opened_at = now(conn)
     row = {
         "key": key,
@@ -82,6 +92,7 @@ def open_item(
         "rule": rule,
         "because": because,
         "state": ReviewState.OPEN,
+        "received_at": received_at or opened_at,
         "opened_at": opened_at,
         "due_at": review_due_at(opened_at),
     }

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, func, select
 
 from mailbot.core.consent import Reason
 from mailbot.core.person import Person
-from mailbot.store.consent import is_person
-from mailbot.store.tables import consent_events, consent_evidence, suppressions
+from mailbot.store.persons import is_person
+from mailbot.store.tables import consent_events, suppressions
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,9 @@ def count_by_reason(conn: Connection) -> dict[Reason, int]:
 
 
 def _listed(conn: Connection, condition: object, limit: int | None) -> list[Suppression]:
-    joined = suppressions.join(
-        consent_events, consent_events.c.key == suppressions.c.event_key
-    ).outerjoin(consent_evidence, consent_evidence.c.sequence == consent_events.c.sequence)
+    joined = suppressions.join(consent_events, consent_events.c.sequence == suppressions.c.sequence)
     statement = select(
-        consent_evidence.c.address,
+        suppressions.c.address,
         suppressions.c.person_hash,
         suppressions.c.reason,
         suppressions.c.since_at,
@@ -63,9 +61,9 @@ def _listed(conn: Connection, condition: object, limit: int | None) -> list[Supp
     if condition is not None:
         statement = statement.where(condition)  # type: ignore[arg-type]  # a SQL expression
     if limit is None:
-        statement = statement.order_by(consent_events.c.sequence)
+        statement = statement.order_by(suppressions.c.sequence)
     else:
-        statement = statement.order_by(consent_events.c.sequence.desc()).limit(limit)
+        statement = statement.order_by(suppressions.c.sequence.desc()).limit(limit)
     return [
         Suppression(row.address, row.person_hash, Reason(row.reason), row.since_at,
                     row.source, row.rule)

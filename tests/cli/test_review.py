@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from mailbot.core.consent import Kind, Reason
 from mailbot.core.outbox_states import State
-from mailbot.store import consent, reviews, suppressions
+from mailbot.store import consent, ledger, reviews, suppressions
 from mailbot.store.engine import Database
 from mailbot.store.reviews import Place
 from mailbot.store.tables import ReviewState, consent_evidence
@@ -34,9 +34,9 @@ def reasons(database: Database, who: str = ANN) -> set[Reason]:
         return set(suppressions.reasons(conn, person(who)))
 
 
-def last_event(database: Database, who: str = ANN) -> consent.StoryEvent:
+def last_event(database: Database, who: str = ANN) -> ledger.StoryEvent:
     with database.read() as conn:
-        return consent.story(conn, person(who))[-1]
+        return ledger.story(conn, person(who))[-1]
 
 
 # -- list ----------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def test_deciding_needs_neither_the_mail_server_nor_the_person_key(
     assert mailbot("review", verb, str(number)).code == 0
     assert reasons(database) == ({Reason.OPT_OUT} if verb == "accept" else set())
     with database.read() as conn:
-        assert consent.verify(conn) is None
+        assert ledger.verify(conn) is None
 
 
 @pytest.mark.parametrize("number", ["x", "0", "-1", "1.5", "99999999999999999999"])

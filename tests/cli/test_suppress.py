@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mailbot.core.consent import Kind, Reason
-from mailbot.store import consent, outbox, reviews, suppressions
+from mailbot.store import consent, ledger, outbox, reviews, suppressions
 from mailbot.store.engine import Database
 from mailbot.store.reviews import Place
 from tests.cli.conftest import Shell
@@ -32,7 +32,7 @@ def test_an_opt_out_by_phone_is_recorded_with_its_evidence(
     assert ended.code == 0
     assert ended.json["reasons"] == ["opt_out"]
     with database.read() as conn:
-        [told] = consent.story(conn, person(ANN))
+        [told] = ledger.story(conn, person(ANN))
     assert (told.kind, told.source, told.policy_version) == ("opt_out", "command_line", "7")
     assert told.evidence["note"] == "by phone"
     assert told.address == ANN
@@ -82,7 +82,7 @@ def test_each_reason_is_lifted_by_the_event_that_ends_it(
     ended = mailbot("suppress", "lift", ANN, "--note", "asked by phone", "--json")
     assert (ended.code, ended.json["is_on_list"]) == (0, False)
     with database.read() as conn:
-        last = consent.story(conn, person(ANN))[-1]
+        last = ledger.story(conn, person(ANN))[-1]
     assert (last.kind, last.source) == (recorded, "command_line")
     assert last.evidence["note"] == "asked by phone"
 

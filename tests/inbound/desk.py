@@ -10,7 +10,7 @@ from mailbot.inbound.folders import WatchedFolder
 from mailbot.inbound.imap import Mailbox
 from mailbot.inbound.intake import Intake
 from mailbot.inbound.shop import Shop
-from mailbot.store import consent, deliveries, mailboxes, reviews, suppressions
+from mailbot.store import deliveries, ledger, mailboxes, reviews, suppressions
 from mailbot.store.engine import Database
 from tests.inbound.letters import SHOP, person
 from tests.servers.dovecot import PASSWORD, Dovecot
@@ -53,13 +53,13 @@ class Desk:
         with self.database.read() as conn:
             return set(suppressions.reasons(conn, person(address)))
 
-    def events(self, address: str = "ann@example.net") -> list[consent.StoryEvent]:
+    def events(self, address: str = "ann@example.net") -> list[ledger.StoryEvent]:
         with self.database.read() as conn:
-            return consent.story(conn, person(address))
+            return ledger.story(conn, person(address))
 
     def ledger_length(self) -> int:
         with self.database.read() as conn:
-            return consent.head_sequence(conn)
+            return ledger.head_sequence(conn)
 
     def last_uid(self, folder: str = "INBOX") -> int:
         with Mailbox(self.settings, PASSWORD) as mailbox:

@@ -16,7 +16,7 @@ from mailbot.core.errors import NotFoundError, RefusedError
 from mailbot.core.outbox_states import State
 from mailbot.inbound import review
 from mailbot.inbound.review import Decider
-from mailbot.store import consent, reviews, suppressions
+from mailbot.store import consent, ledger, reviews, suppressions
 from mailbot.store.columns import DatabaseTime
 from mailbot.store.engine import Connection, Database
 from mailbot.store.reviews import ReviewItem
@@ -49,9 +49,9 @@ def reasons(database: Database, who: str = ANN) -> set[Reason]:
         return set(suppressions.reasons(conn, person(who)))
 
 
-def story(database: Database, who: str = ANN) -> list[consent.StoryEvent]:
+def story(database: Database, who: str = ANN) -> list[ledger.StoryEvent]:
     with database.read() as conn:
-        return consent.story(conn, person(who))
+        return ledger.story(conn, person(who))
 
 
 # -- one item ------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def test_two_reviews_of_a_person_end_alike_in_every_order(
     for who in people:
         assert reasons(database, who) == (set() if both == {"dismiss"} else {Reason.OPT_OUT})
     with database.read() as conn:
-        assert consent.verify(conn) is None
+        assert ledger.verify(conn) is None
         assert reviews.waiting(conn) == []
 
 

@@ -15,7 +15,7 @@ from mailbot.inbound.folders import WatchedFolder
 from mailbot.inbound.imap import Mailbox
 from mailbot.inbound.imap_answers import FetchedMessage
 from mailbot.inbound.intake import Intake
-from mailbot.store import consent, suppressions
+from mailbot.store import ledger, suppressions
 from tests.inbound.desk import Desk
 from tests.inbound.letters import HELP, SHOP, TOKEN_KEYS, letter, person
 from tests.servers.dovecot import PASSWORD
@@ -118,7 +118,7 @@ def test_two_opt_outs_at_once_are_two_events_and_one_suppression(desk: Desk) -> 
     assert len(desk.events()) == 8
     with desk.database.read() as conn:
         assert len(suppressions.of_person(conn, person())) == 1
-        assert consent.verify(conn) is None
+        assert ledger.verify(conn) is None
 
 
 @pytest.mark.parametrize("exists", [50_000, 1_000_000])

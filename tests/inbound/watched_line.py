@@ -11,7 +11,7 @@ from mailbot.config import MailboxSettings
 from mailbot.core.eligibility import MessageKind
 from mailbot.inbound.imap import Mailbox
 from mailbot.inbound.watch import Watch
-from mailbot.store import consent, deliveries, mailboxes
+from mailbot.store import deliveries, ledger, mailboxes
 from mailbot.store.engine import Database
 from tests.inbound.desk import Desk
 from tests.inbound.letters import SHOP, letter, person
@@ -59,7 +59,7 @@ class WatchedLine:
     def heard(self) -> list[str]:
         """Who was heard, as often as it was."""
         with self._database.read() as conn:
-            stories = {name: consent.story(conn, person(name)) for name in self.dropped}
+            stories = {name: ledger.story(conn, person(name)) for name in self.dropped}
         return [name for name, story in stories.items() for _ in story]
 
     def answered(self) -> list[str]:
@@ -78,7 +78,7 @@ class WatchedLine:
         assert self.heard() == self.dropped
         assert self.answered() == self.dropped
         with self._database.read() as conn:
-            assert consent.head_sequence(conn) == len(self.dropped)
+            assert ledger.head_sequence(conn) == len(self.dropped)
         assert self.watch.intake.heard.quarantined == 0
 
     def stored_blindness(self) -> object:

@@ -16,7 +16,7 @@ from mailbot.outbound.delivery import Outgoing
 from mailbot.outbound.line import RelayClient
 from mailbot.outbound.sender import Composer
 from mailbot.outbound.smtp import RelayConnection
-from mailbot.store import campaigns, consent, suppressions, switches
+from mailbot.store import campaigns, ledger, suppressions, switches
 from mailbot.store.outbox import ClaimedRow
 from mailbot.store.tables import outbox as rows
 from tests.outbound.conftest import House, until
@@ -122,7 +122,7 @@ async def test_opt_outs_that_race_a_campaign_never_lose(house: House) -> None:
         left_at = {
             one.person_hash: story.sequence
             for one in suppressions.newest(conn, 1000)
-            for story in consent.story(conn, person(one.address or ""))
+            for story in ledger.story(conn, person(one.address or ""))
         }
         for row in conn.execute(select(rows)):
             is_listed = left_at.get(row.person_hash, 10**9) <= row.list_sequence

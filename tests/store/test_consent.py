@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, text, update
 from mailbot.core.consent import Kind, Reason, Source
 from mailbot.core.errors import StoreError
 from mailbot.core.person import Person
-from mailbot.store import consent, suppressions
+from mailbot.store import consent, ledger, suppressions
 from mailbot.store.engine import Database
 from mailbot.store.tables import consent_events, consent_evidence
 from tests.people import NOON, event, person
@@ -48,7 +48,7 @@ def test_a_replayed_event_changes_nothing(database: Database) -> None:
     assert first.is_new and not again.is_new
     assert again.sequence == first.sequence
     with database.read() as conn:
-        assert consent.head_sequence(conn) == 1
+        assert ledger.head_sequence(conn) == 1
 
 
 def test_a_transaction_that_fails_records_neither_event_nor_suppression(database: Database) -> None:
@@ -57,7 +57,7 @@ def test_a_transaction_that_fails_records_neither_event_nor_suppression(database
         raise RuntimeError("the power went")
     assert reasons_of(database) == set()
     with database.read() as conn:
-        assert consent.head_sequence(conn) == 0
+        assert ledger.head_sequence(conn) == 0
 
 
 def test_a_later_opt_in_ends_an_opt_out(database: Database) -> None:
@@ -82,7 +82,7 @@ def test_an_older_opt_out_that_arrives_after_a_newer_opt_in_is_recorded_and_does
     record(database, event(Kind.OPT_IN, minutes=60), event(Kind.OPT_OUT, minutes=0))
     assert reasons_of(database) == set()
     with database.read() as conn:
-        assert consent.head_sequence(conn) == 2
+        assert ledger.head_sequence(conn) == 2
 
 
 def test_an_opt_out_received_after_an_opt_in_decides_whatever_the_order_of_arrival(
@@ -134,8 +134,8 @@ def test_the_chain_holds_over_many_events(database: Database) -> None:
     for number in range(30):
         record(database, event(Kind.OPT_OUT, f"p{number}@example.org"))
     with database.read() as conn:
-        assert consent.verify(conn) is None
-        assert consent.head_sequence(conn) == 30
+        assert ledger.verify(conn) is None
+        assert ledger.head_sequence(conn) == 30
 
 
 @pytest.mark.parametrize("statement", [
@@ -176,10 +176,11 @@ def test_verify_finds_what_somebody_changed_behind_the_triggers(
             conn.execute(text(f"DROP TRIGGER {name}"))
         conn.execute(text("PRAGMA defer_foreign_keys = ON"))
         if tampering.startswith("DELETE"):
-            conn.execute(text(f"DELETE FROM consent_evidence WHERE {tampering.split('WHERE ')[1]}"))
+            for pointing in ("consent_evidence", "suppressions"):
+                conn.execute(text(f"DELETE FROM {pointing} WHERE {tampering.split('WHERE ')[1]}"))
         conn.execute(text(tampering))
     with database.read() as conn:
-        fault = consent.verify(conn)
+        fault = ledger.verify(conn)
     assert fault is not None
     assert found in fault.what
 
@@ -189,8 +190,8 @@ def test_erased_evidence_leaves_the_chain_whole(database: Database) -> None:
     with database.write() as conn:
         conn.execute(delete(consent_evidence))
     with database.read() as conn:
-        assert consent.verify(conn) is None
-        [told] = consent.story(conn, person("ann@example.org"))
+        assert ledger.verify(conn) is None
+        [told] = ledger.story(conn, person("ann@example.org"))
     assert told.address is None
     assert reasons_of(database) == {Reason.OPT_OUT}
 
@@ -206,8 +207,8 @@ def test_two_threads_never_fork_the_chain(database: Database) -> None:
     for thread in threads:
         thread.join()
     with database.read() as conn:
-        assert consent.head_sequence(conn) == 80
-        assert consent.verify(conn) is None
+        assert ledger.head_sequence(conn) == 80
+        assert ledger.verify(conn) is None
 
 
 def test_the_ledger_itself_holds_no_readable_address(database: Database) -> None:

@@ -1,0 +1,184 @@
+"""The ledger: consent events appended, hash-chained, never changed; read, and proved whole.
+
+An event is about one person, or about many at once (an import, an export: how many, and a digest
+over their hashes). The head is locked from before an event is appended until its transaction ends:
+sequence numbers commit in order and without a gap.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from mailbot.core.consent import (
+    GENESIS,
+    BatchEvent,
+    ChainedEvent,
+    ConsentEvent,
+    Kind,
+    Source,
+    evidence_digest,
+    link_hash,
+)
+from mailbot.core.person import Person
+from mailbot.store import policies
+from mailbot.store.engine import now
+from mailbot.store.persons import is_person
+from mailbot.store.tables import consent_events, consent_evidence, ledger_head
+
+_NOBODY = Person("", "")  # whom an event about many names
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The ledger's last link: how many events there are, and the hash over all of them."""
+
+    sequence: int
+    hash: str
+
+
+def head(conn: Connection) -> Head:
+    """The ledger's length, which is the list's sequence number, and its last hash."""
+    row = conn.execute(select(ledger_head)).one()
+    return Head(row.sequence, row.hash)
+
+
+def head_sequence(conn: Connection) -> int:
+    """The ledger's length: the list's sequence number."""
+    return head(conn).sequence
+
+
+def locked_head(conn: Connection) -> Head:
+    """The head, locked until the transaction ends: the list changes for nobody else meanwhile."""
+    row = conn.execute(select(ledger_head).with_for_update()).one()
+    return Head(row.sequence, row.hash)
+
+
+def sequence_of(conn: Connection, key: str) -> int | None:
+    """The number of the event with this key, None where there is none."""
+    return conn.execute(
+        select(consent_events.c.sequence).where(consent_events.c.key == key)
+    ).scalar_one_or_none()
+
+
+def append(conn: Connection, last: Head, event: ConsentEvent | BatchEvent) -> Head:
+    """Append `event` behind `last`, which the caller locked; returns the new head."""
+    count, digest, person, address = None, None, _NOBODY, None
+    if isinstance(event, BatchEvent):
+        count, digest = event.count, event.digest
+    else:
+        person, address = event.person, event.address
+    salt = secrets.token_bytes(16)
+    chained = ChainedEvent(
+        kind=event.kind,
+        source=event.source,
+        person_hash=person.person_hash,
+        untagged_hash=person.untagged_hash,
+        key=event.key,
+        received_at=event.received_at,
+        recorded_at=now(conn),
+        rule=event.rule,
+        policy_version=policies.in_force(conn, event.received_at) or event.policy_version,
+        evidence_digest=evidence_digest(salt, address, event.evidence),
+        batch_count=count,
+        batch_digest=digest,
+    )
+    sequence = last.sequence + 1
+    link = link_hash(last.hash, sequence, chained)
+    columns = {name: getattr(chained, name) for name in ChainedEvent.__slots__}
+    conn.execute(
+        insert(consent_events).values(
+            sequence=sequence, previous_hash=last.hash, hash=link, **columns
+        )
+    )
+    conn.execute(
+        insert(consent_evidence).values(
+            sequence=sequence, salt=salt, address=address, evidence=dict(event.evidence)
+        )
+    )
+    conn.execute(update(ledger_head).values(sequence=sequence, hash=link))
+    return Head(sequence, link)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFault:
+    """The first place where the chain does not hold."""
+
+    sequence: int
+    what: str
+
+
+def verify(conn: Connection) -> LedgerFault | None:
+    """Walk the whole chain; None where every link, every evidence and the head agree."""
+    previous, expected = GENESIS, 1
+    for row in _with_evidence(conn):
+        if row.sequence != expected:
+            return LedgerFault(expected, f"event {expected} is missing")
+        if row.previous_hash != previous or row.hash != link_hash(
+            previous, row.sequence, _chained(row)
+        ):
+            return LedgerFault(row.sequence, f"event {row.sequence} was changed")
+        if row.salt is not None and row.evidence_digest != evidence_digest(
+            row.salt, row.address, row.evidence
+        ):
+            return LedgerFault(row.sequence, f"the evidence of event {row.sequence} was changed")
+        previous, expected = row.hash, expected + 1
+    last = head(conn)
+    if (last.sequence, last.hash) != (expected - 1, previous):
+        return LedgerFault(expected, f"the ledger ends at {expected - 1}, its head says otherwise")
+    return None
+
+
+def _with_evidence(conn: Connection) -> Iterator[Row[Any]]:
+    joined = consent_events.outerjoin(
+        consent_evidence, consent_evidence.c.sequence == consent_events.c.sequence
+    )
+    columns = [*consent_events.c, consent_evidence.c.salt, consent_evidence.c.address,
+               consent_evidence.c.evidence]  # fmt: skip
+    yield from conn.execution_options(yield_per=1000).execute(
+        select(*columns).select_from(joined).order_by(consent_events.c.sequence)
+    )
+
+
+def _chained(row: Row[Any]) -> ChainedEvent:
+    return ChainedEvent(**{name: getattr(row, name) for name in ChainedEvent.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class StoryEvent:
+    """One event of one person, with its evidence; `address` is None once erased."""
+
+    sequence: int
+    kind: Kind
+    source: Source
+    received_at: datetime
+    recorded_at: datetime
+    rule: str
+    policy_version: str
+    address: str | None
+    evidence: dict[str, str]
+
+
+def story(conn: Connection, person: Person) -> list[StoryEvent]:
+    """Every event of a person, in the order of the ledger."""
+    joined = consent_events.outerjoin(
+        consent_evidence, consent_evidence.c.sequence == consent_events.c.sequence
+    )
+    rows = conn.execute(
+        select(consent_events, consent_evidence.c.address, consent_evidence.c.evidence)
+        .select_from(joined)
+        .where(is_person(consent_events, person))
+        .order_by(consent_events.c.sequence)
+    )
+    return [
+        StoryEvent(
+            row.sequence, Kind(row.kind), Source(row.source), row.received_at, row.recorded_at,
+            row.rule, row.policy_version, row.address, row.evidence or {},
+        )
+        for row in rows
+    ]  # fmt: skip
