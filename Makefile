@@ -8,7 +8,7 @@ BIN := .venv/bin
 # What follows the command: make demo ARGS=--keep, make test ARGS="-k token"
 ARGS :=
 
-.PHONY: help setup servers demo check test test-system test-invariants corpora fuzz lock clean
+.PHONY: help setup servers demo check test test-system test-invariants corpora fuzz bench lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ fuzz: setup  ## fuzz what reads mail, guided by coverage (ARGS="--minutes 10")
 	$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install --quiet \
 		--disable-pip-version-check --require-hashes --requirement tests/fuzz/requirements.txt
 	$(BIN)/python -m tests.fuzz.run $(ARGS)
+
+bench: setup  ## speed beside a baseline of the same run, at ten million (QUICK=1: in three minutes)
+	$(BIN)/python -m tests.benchmarks.run
 
 lock: setup  ## make requirements.lock anew from pyproject.toml (ARGS=--upgrade: with newer versions)
 	.ci/lock $(ARGS)

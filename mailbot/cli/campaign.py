@@ -122,7 +122,7 @@ def schedule(
     from mailbot.cli.campaign_report import show_scheduled
     from mailbot.cli.opening import opened
     from mailbot.cli.sending_time import read_sending_time
-    from mailbot.store import campaigns
+    from mailbot.store import campaign_figures, campaigns
     from mailbot.store import engine as store
 
     if (at is None) is not now:
@@ -134,7 +134,7 @@ def schedule(
             moment = store.now(conn)
             send_at = read_sending_time(at, zone, moment) if at is not None else moment
             scheduled = campaigns.schedule(conn, name, send_at)
-            reachable, excluded = campaigns.reach(conn, scheduled.id)
+            reachable, excluded = campaign_figures.reach(conn, scheduled.id)
         show_scheduled(scheduled, reachable, excluded, zone=zone, as_json=as_json)
 
 

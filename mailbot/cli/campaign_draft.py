@@ -18,7 +18,7 @@ from mailbot.core.preflight import Fault, Severity, campaign_faults, subject_fau
 from mailbot.core.templates import Template, parse_template, render
 from mailbot.outbound import campaigns
 from mailbot.outbound.audience import Audience, read_audience
-from mailbot.store import campaigns as stored
+from mailbot.store import campaign_figures
 from mailbot.store.campaigns import Campaign
 
 _MOST_SHOWN = 20  # bad lines in an error message
@@ -77,7 +77,7 @@ def _store(
         audience=audience.lines(),
     )
     with installation.database.read() as conn:
-        reachable, excluded = stored.reach(conn, campaign.id)
+        reachable, excluded = campaign_figures.reach(conn, campaign.id)
     return Draft(campaign, audience, reachable, excluded, warnings)
 
 

@@ -11,8 +11,9 @@ from mailbot.cli.campaign_draft import Draft
 from mailbot.cli.showing import console, counted, moment, print_json, printable, table, words
 from mailbot.core.consent import Reason
 from mailbot.core.outbox_states import State
-from mailbot.store import campaigns
-from mailbot.store.campaigns import Campaign, Progress
+from mailbot.store import campaign_figures, campaigns
+from mailbot.store.campaign_figures import Progress
+from mailbot.store.campaigns import Campaign
 from mailbot.store.engine import Connection
 from mailbot.store.tables import CampaignState
 
@@ -62,8 +63,8 @@ class Numbers:
 
 def in_numbers(conn: Connection, campaign: Campaign) -> Numbers:
     """Count one campaign."""
-    reachable, excluded = campaigns.reach(conn, campaign.id)
-    return Numbers(campaign, campaigns.progress(conn, campaign.id), reachable, excluded)
+    reachable, excluded = campaign_figures.reach(conn, campaign.id)
+    return Numbers(campaign, campaign_figures.progress(conn, campaign.id), reachable, excluded)
 
 
 def show_draft(draft: Draft, *, as_json: bool) -> None:

@@ -21,8 +21,8 @@ from mailbot.inbound.watch import account_of
 from mailbot.outbound import campaigns, order_status
 from mailbot.outbound.campaigns import AudienceLine
 from mailbot.outbound.order_status import OrderStatus, OrderStatusTypes
+from mailbot.store import campaign_figures, mailboxes, outbox
 from mailbot.store import campaigns as stored_campaigns
-from mailbot.store import mailboxes, outbox
 from mailbot.store.tables import CampaignState
 
 _ON_ITS_WAY = frozenset({State.QUEUED, State.CLAIMED, State.SENDING, State.DEFERRED})
@@ -92,7 +92,7 @@ def _offer_went_out(stage: Stage, offer: Offer) -> str:
     stage.wait_until(lambda: _is_done(stage, offer), f"the campaign “{offer.name}”")
     with stage.database.read() as conn:
         campaign = stored_campaigns.get(conn, offer.name)
-        states = stored_campaigns.progress(conn, campaign.id).by_state
+        states = campaign_figures.progress(conn, campaign.id).by_state
     return (
         f"Marketing sends “{offer.name}” to {len(cast.AUDIENCE)} customers: "
         f"{states.get(State.SENT, 0)} are sent, {states.get(State.WITHHELD, 0)} withheld."

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, func, select, update
 
 from mailbot.core.address import Address
-from mailbot.core.consent import Reason
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.errors import NotFoundError, RefusedError
-from mailbot.core.outbox_states import CLAIMABLE, FINAL, State, sources_of
+from mailbot.core.outbox_states import FINAL, State, sources_of
 from mailbot.core.person import Person
 from mailbot.store.columns import DatabaseTime, insert_unless_there
 from mailbot.store.engine import now
@@ -24,7 +23,6 @@ from mailbot.store.tables import (
     audience_members,
     campaigns,
     outbox,
-    suppressions,
 )
 
 # Which states each command starts from.
@@ -287,67 +285,3 @@ def finish_sent(conn: Connection) -> list[Campaign]:
         .returning(campaigns.c.name)
     )
     return [get(conn, name) for name in sorted(rows.scalars())]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """A campaign in numbers: never a person."""
-
-    audience: int
-    by_state: Mapping[State, int]
-    withheld: Mapping[Reason, int]
-
-    @property
-    def waiting(self) -> int:
-        """Rows that will still be tried."""
-        return sum(self.by_state.get(state, 0) for state in CLAIMABLE)
-
-
-def progress(conn: Connection, campaign_id: int) -> Progress:
-    """How far a campaign is, by state and by reason of withholding."""
-    audience = conn.execute(
-        select(func.count()).where(audience_members.c.campaign_id == campaign_id)
-    ).scalar_one()
-    states = conn.execute(
-        select(outbox.c.state, func.count())
-        .where(outbox.c.campaign_id == campaign_id)
-        .group_by(outbox.c.state)
-    )
-    withheld = conn.execute(
-        select(outbox.c.withheld_reason, func.count())
-        .where(outbox.c.campaign_id == campaign_id, outbox.c.state == State.WITHHELD)
-        .group_by(outbox.c.withheld_reason)
-    )
-    return Progress(
-        audience,
-        {State(state): count for state, count in states},
-        {Reason(reason): count for reason, count in withheld},
-    )
-
-
-def reach(conn: Connection, campaign_id: int) -> tuple[int, dict[Reason, int]]:
-    """Before anyone presses send: how many of the audience are free, and the others by reason.
-
-    A person with several reasons counts under each of them.
-    """
-    listed = audience_members.join(
-        suppressions,
-        or_(
-            suppressions.c.person_hash == audience_members.c.person_hash,
-            suppressions.c.untagged_hash == audience_members.c.untagged_hash,
-        ),
-    )
-    of_campaign = audience_members.c.campaign_id == campaign_id
-    by_reason = conn.execute(
-        select(suppressions.c.reason, func.count(func.distinct(audience_members.c.line)))
-        .select_from(listed)
-        .where(of_campaign)
-        .group_by(suppressions.c.reason)
-    )
-    excluded: int = conn.execute(
-        select(func.count(func.distinct(audience_members.c.line)))
-        .select_from(listed)
-        .where(of_campaign)
-    ).scalar_one()
-    audience: int = conn.execute(select(func.count()).where(of_campaign)).scalar_one()
-    return audience - excluded, {Reason(reason): count for reason, count in by_reason}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, and_, insert, select, update
 
 from mailbot.core.consent import Reason
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State, sources_of
 from mailbot.core.person import Person
 from mailbot.store.columns import DatabaseTime
-from mailbot.store.persons import is_person
+from mailbot.store.persons import is_named, is_person
 from mailbot.store.switches import MARKETING_STOPPED
 from mailbot.store.tables import (
     CampaignState,
@@ -91,10 +91,7 @@ _LOOK = select(
     .outerjoin(switches, switches.c.name == MARKETING_STOPPED)
     .outerjoin(
         suppressions,
-        or_(
-            suppressions.c.person_hash == outbox.c.person_hash,
-            suppressions.c.untagged_hash == outbox.c.untagged_hash,
-        ),
+        is_named(suppressions, outbox.c.person_hash, outbox.c.untagged_hash),
     )
 )
 

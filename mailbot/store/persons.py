@@ -9,8 +9,11 @@ from sqlalchemy import or_
 from mailbot.core.person import Person
 
 
+def is_named(table: Any, exact: Any, untagged: Any) -> Any:
+    """The condition that a row of `table` names whom these two hashes (or columns) name."""
+    return or_(table.c.person_hash == exact, table.c.untagged_hash == untagged)
+
+
 def is_person(table: Any, person: Person) -> Any:
     """The condition that a row of `table` names `person`, by the exact or by the untagged hash."""
-    return or_(
-        table.c.person_hash == person.person_hash, table.c.untagged_hash == person.untagged_hash
-    )
+    return is_named(table, person.person_hash, person.untagged_hash)

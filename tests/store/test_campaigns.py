@@ -9,7 +9,7 @@ import pytest
 from mailbot.core.consent import Kind, Reason
 from mailbot.core.errors import NotFoundError, RefusedError
 from mailbot.core.outbox_states import State
-from mailbot.store import campaigns, consent
+from mailbot.store import campaign_figures, campaigns, consent
 from mailbot.store.campaigns import Member
 from mailbot.store.engine import Database, now
 from mailbot.store.tables import CampaignState
@@ -52,7 +52,7 @@ def test_an_unknown_name_is_said_so(database: Database) -> None:
 def test_a_person_who_stands_in_the_audience_twice_is_kept_once(database: Database) -> None:
     campaign_id = draft(database, "ann@example.org", "ANN@example.org", "bob@example.org")
     with database.read() as conn:
-        assert campaigns.progress(conn, campaign_id).audience == 2
+        assert campaign_figures.progress(conn, campaign_id).audience == 2
 
 
 def test_a_scheduled_campaign_starts_at_its_time_and_not_before(database: Database) -> None:
@@ -80,7 +80,7 @@ def test_expanding_resumes_where_it_was_and_queues_nobody_twice(database: Databa
     assert taken == [4, 4, 2, 0]
     with database.read() as conn:
         assert campaigns.unexpanded(conn) == []
-        assert campaigns.progress(conn, campaign_id).by_state == {State.QUEUED: 10}
+        assert campaign_figures.progress(conn, campaign_id).by_state == {State.QUEUED: 10}
 
 
 def test_a_campaign_cancelled_while_it_is_expanded_queues_nobody_more(database: Database) -> None:
@@ -94,7 +94,7 @@ def test_a_campaign_cancelled_while_it_is_expanded_queues_nobody_more(database: 
     with database.write() as conn:
         assert campaigns.expand(conn, campaign_id, our_domain="s.example", limit=4) == 0
     with database.read() as conn:
-        assert campaigns.progress(conn, campaign_id).by_state == {State.CANCELLED: 4}
+        assert campaign_figures.progress(conn, campaign_id).by_state == {State.CANCELLED: 4}
 
 
 def test_cancelling_ends_what_waits_and_leaves_what_was_sent(database: Database) -> None:
@@ -106,7 +106,7 @@ def test_cancelling_ends_what_waits_and_leaves_what_was_sent(database: Database)
     with database.write() as conn:
         campaigns.cancel(conn, "spring", "wrong price")
     with database.read() as conn:
-        by_state = campaigns.progress(conn, campaign_id).by_state
+        by_state = campaign_figures.progress(conn, campaign_id).by_state
     assert by_state == {State.SENT: 1, State.CANCELLED: 1}
     with pytest.raises(RefusedError, match="cancelled"), database.write() as conn:
         campaigns.resume(conn, "spring")
@@ -125,7 +125,7 @@ def test_a_row_that_was_on_its_way_when_its_campaign_was_cancelled_is_cancelled_
     with database.write() as conn:
         assert campaigns.finish_sent(conn) == []
     with database.read() as conn:
-        assert campaigns.progress(conn, campaign_id).by_state == {State.CANCELLED: 1}
+        assert campaign_figures.progress(conn, campaign_id).by_state == {State.CANCELLED: 1}
 
 
 def test_a_campaign_is_done_when_no_row_waits_any_more(database: Database) -> None:
@@ -147,6 +147,6 @@ def test_reach_says_before_sending_who_is_excluded_and_why(database: Database) -
         consent.record(conn, event(Kind.OPT_OUT, "ann@example.org"))
         consent.record(conn, event(Kind.UNDELIVERABLE, "bob@example.org"))
     with database.read() as conn:
-        assert campaigns.reach(conn, campaign_id) == (
+        assert campaign_figures.reach(conn, campaign_id) == (
             1, {Reason.OPT_OUT: 1, Reason.UNDELIVERABLE: 1}
         )  # fmt: skip

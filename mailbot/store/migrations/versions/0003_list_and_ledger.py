@@ -14,6 +14,7 @@ branch_labels = None
 depends_on = None
 
 _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_DUE_OFFER = sa.text("state IN ('queued', 'deferred') AND campaign_id IS NOT NULL")
 _ERASED = sa.text("reason = 'erased'")
 
 
@@ -53,6 +54,14 @@ def upgrade() -> None:
     # For an item that is there already the receipt was not kept; it was opened soon after.
     op.add_column("reviews", sa.Column("received_at", sa.DateTime(timezone=True), nullable=True))
     op.execute("UPDATE reviews SET received_at = opened_at")
+    op.drop_index("ix_outbox_due_campaign", "outbox")
+    op.create_index(
+        "ix_outbox_due_campaign",
+        "outbox",
+        ["campaign_id", "not_before", "id"],
+        sqlite_where=_DUE_OFFER,
+        postgresql_where=_DUE_OFFER,
+    )
 
 
 def _make_list_anew() -> None:
