@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from mailbot.core.errors import InputError
+from mailbot.core.words.classes import Classes, WordClass
 from mailbot.core.words.folding import plain
 from mailbot.core.words.vocabulary import Boundary, Entry, Vocabulary, Where
 
@@ -19,6 +20,7 @@ _PROMISED: Final = "unsubscribe"
 _TABLES: Final = (
     "entry", "courtesy", "misspelling", "come_back", "refusal", "interjection", "robot", "off",
 )  # fmt: skip
+_CLASS: Final = "class"
 _KEYS: Final = frozenset(
     {"language", "form", "forms", "where", "boundary", "objects", "unless", "certain"}
 )
@@ -29,15 +31,16 @@ def load_vocabulary(extra: Path | None = None) -> Vocabulary:
 
     The promised word always stays: no file can take it away.
     """
-    shipped = resources.files(__package__).joinpath("vocabulary.toml").read_bytes()
-    tables = _tables(shipped, "vocabulary.toml")
+    shipped = _toml(
+        resources.files(__package__).joinpath("vocabulary.toml").read_bytes(), "vocabulary.toml"
+    )
+    own = _toml(_bytes_of(extra), str(extra)) if extra is not None else {}
+    # The admin's words for a class count in the shipped entries too.
+    listed = _word_classes(shipped, "vocabulary.toml")
+    classes = _classes((*listed, *_word_classes(own, str(extra))), str(extra or "vocabulary.toml"))
+    tables = _tables(shipped, classes, "vocabulary.toml")
     if extra is not None:
-        try:
-            added = _tables(extra.read_bytes(), str(extra))
-        except OSError as error:
-            raise InputError(
-                f"The vocabulary cannot be read: {error.strerror}.", where=str(extra)
-            ) from error
+        added = _tables(own, classes, str(extra))
         off = {plain(form) for entry in added["off"] for form in entry.forms} - {_PROMISED}
         kept = {name: _without(entries, off) for name, entries in tables.items()}
         tables = {name: (*entries, *added[name]) for name, entries in kept.items()}
@@ -65,18 +68,55 @@ def _without(entries: Iterable[Entry], off: set[str]) -> tuple[Entry, ...]:
     return tuple(found)
 
 
-def _tables(raw: bytes, where: str) -> dict[str, tuple[Entry, ...]]:
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"The vocabulary cannot be read: {error.strerror}.", where=str(path)
+        ) from error
+
+
+def _toml(raw: bytes, where: str) -> dict[str, Any]:
     try:
         read = tomllib.loads(raw.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"This is not TOML in UTF-8: {error}.", where=where) from error
-    unknown = sorted(set(read) - set(_TABLES))
+    known = (*_TABLES, _CLASS)
+    unknown = sorted(set(read) - set(known))
     if unknown:
         raise InputError(
             f"Unknown tables: {', '.join(unknown)}.",
             where=where,
-            next_step=f"Known are {', '.join(f'[[{name}]]' for name in _TABLES)}.",
+            next_step=f"Known are {', '.join(f'[[{name}]]' for name in known)}.",
         )
+    return read
+
+
+def _word_classes(read: dict[str, Any], where: str) -> tuple[WordClass, ...]:
+    found = []
+    for n, table in enumerate(_listed(read.get(_CLASS, []), where), start=1):
+        place = f"{where}, {_CLASS} {n}"
+        if set(table) != {"language", "name", "forms"}:
+            raise InputError(
+                "A class has these keys and no others: language, name, forms.", where=place
+            )
+        forms = _texts(table["forms"], "forms", place)
+        try:
+            found.append(WordClass(str(table["language"]), str(table["name"]), forms))
+        except InputError as error:
+            raise InputError(error.what, where=place, next_step=error.next_step) from error
+    return tuple(found)
+
+
+def _classes(given: Iterable[WordClass], where: str) -> Classes:
+    try:
+        return Classes(given)
+    except InputError as error:
+        raise InputError(error.what, where=where, next_step=error.next_step) from error
+
+
+def _tables(read: dict[str, Any], classes: Classes, where: str) -> dict[str, tuple[Entry, ...]]:
     for name in ("courtesy", "interjection"):  # they stand around a form; one may be a letter
         listed = read.get(name, [])
         if isinstance(listed, list):
@@ -84,16 +124,22 @@ def _tables(raw: bytes, where: str) -> dict[str, tuple[Entry, ...]]:
                 {"where": "whole_subject", **one} if isinstance(one, dict) else one
                 for one in listed
             ]
-    return {name: _entries(read.get(name, []), f"{where}, {name}") for name in _TABLES}
+    return {
+        name: tuple(
+            _entry(table, classes, f"{where}, {name} {n}")
+            for n, table in enumerate(_listed(read.get(name, []), f"{where}, {name}"), start=1)
+        )
+        for name in _TABLES
+    }
 
 
-def _entries(tables: object, where: str) -> tuple[Entry, ...]:
+def _listed(tables: object, where: str) -> list[dict[str, Any]]:
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InputError("Entries are written as [[entry]].", where=where)
-    return tuple(_entry(table, f"{where} {n}") for n, table in enumerate(tables, start=1))
+    return tables
 
 
-def _entry(table: dict[str, Any], where: str) -> Entry:
+def _entry(table: dict[str, Any], classes: Classes, where: str) -> Entry:
     unknown = sorted(set(table) - _KEYS)
     if unknown or "language" not in table or not {"form", "forms"} & set(table):
         raise InputError(
@@ -107,13 +153,15 @@ def _entry(table: dict[str, Any], where: str) -> Entry:
             f"certain = {certain!r} is neither true nor false.", where=where,
             next_step="Write certain = false, without quotes, or leave it out.",
         )  # fmt: skip
-    forms = _texts(table.get("forms", [table.get("form")]), "forms", where)
-    objects = _texts(table.get("objects", []), "objects", where)
-    unless = _texts(table.get("unless", []), "unless", where)
+    language = str(table["language"])
+    texts = {key: _texts(table.get(key, []), key, where) for key in ("forms", "objects", "unless")}
+    if "form" in table and "forms" not in table:
+        texts["forms"] = _texts([table["form"]], "forms", where)
     place = _choice(Where, table.get("where", Where.ANYWHERE), "where", where)
     boundary = _choice(Boundary, table.get("boundary", Boundary.WORD), "boundary", where)
     try:
-        return Entry(str(table["language"]), forms, place, boundary, objects, unless, certain)
+        forms, objects, unless = (classes.expanded(one, language) for one in texts.values())
+        return Entry(language, forms, place, boundary, objects, unless, certain)
     except InputError as error:
         raise InputError(error.what, where=where, next_step=error.next_step) from error
 

@@ -19,6 +19,11 @@ class Where(StrEnum):
     BEGINNING = "beginning"  # after courtesies, and what answering puts before it
     WHOLE_SUBJECT = "whole_subject"  # but for the same
     WITH_OBJECT = "with_object"  # beside one of the entry's objects
+    BEFORE_OBJECT = "before_object"  # a few words before one of them, in the same clause
+
+    @property
+    def has_objects(self) -> bool:
+        return self in (Where.WITH_OBJECT, Where.BEFORE_OBJECT)
 
 
 class Boundary(StrEnum):
@@ -33,7 +38,8 @@ class Entry:
     """Forms of one language that count alike.
 
     A word that ends in `*` stands for every word that starts so, among `objects` and `unless` one
-    between two stars for every word that it is part of. `objects` belong to WITH_OBJECT.
+    between two stars for every word that it is part of. `objects` belong to
+    WITH_OBJECT and BEFORE_OBJECT.
     Where one of `unless` stands in the subject as well, the entry does not count. An entry that is
     not certain says that a person should decide.
     """
@@ -65,9 +71,9 @@ class Entry:
                 )
         if not self.forms:
             raise InputError("The entry has no form.", next_step='Write form = "…".')
-        if bool(self.objects) != (self.where is Where.WITH_OBJECT):
+        if bool(self.objects) != self.where.has_objects:
             raise InputError(
-                "Objects go with where = with_object, and only with it.",
+                "Objects go with where = with_object or before_object, and only with them.",
                 next_step='Write objects = ["newsletter"], or another where.',
             )
 

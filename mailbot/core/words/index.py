@@ -17,6 +17,8 @@ from mailbot.core.words.forms import Boundary, Entry, Hit, Where
 from mailbot.core.words.subject_prefixes import end_of_prefixes, is_forward, is_reply
 
 _MAX_GAP_CHARS: Final = 60  # between a form and its object
+_MAX_GAP_WORDS: Final = 5  # the same, where it has to be one clause
+_CLAUSE_END: Final = re.compile(r"[,.;:!?()–—、。，；：！？]| - ")
 _LONGEST_COURTESY: Final = 5  # words
 _MAX_CANDIDATES: Final = 500  # forms looked at in one subject; a person's has a handful
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -47,38 +49,49 @@ class _Compiled:
 
 
 class _Reading:
-    """One folded subject, cut up once for all forms."""
+    """One folded subject, or its end from `start` on, cut up once for all forms."""
 
-    def __init__(self, text: str, polite: frozenset[Words]) -> None:
-        self.text = text
-        self.words = _placed_words(text, 0)
-        self.core = _without_courtesies(_proper_words(text), polite)
-        self.tail = _without_courtesies(_added_words(text), polite)
+    def __init__(self, text: str, polite: frozenset[Words], start: int = 0) -> None:
+        self.text, self.start = text, start
+        self.words = _placed_words(text, start)
+        proper = _proper_words(text, start)
+        self.core = _without_courtesies(proper, polite)
+        self.opened = proper[proper.index(self.core[0]) :] if self.core else []  # "me" may belong
         self._objects: dict[_Compiled, list[tuple[int, int]] | None] = {}
 
     def counts(self, found: _Compiled, start: int, end: int) -> bool:
         """Whether the entry's form between `start` and `end` stands where it has to."""
         if found not in self._objects:
-            is_taken_back = found.unless is not None and found.unless.search(self.text)
-            objects = found.objects.finditer(self.text) if found.objects is not None else ()
+            is_taken_back = found.unless is not None and found.unless.search(self.text, self.start)
+            objects = (
+                found.objects.finditer(self.text, self.start) if found.objects is not None else ()
+            )
             self._objects[found] = None if is_taken_back else [hit.span() for hit in objects]
         objects_at = self._objects[found]
         if objects_at is None:
             return False
         if found.entry.where is Where.BEGINNING:
             return bool(self.core) and self.core[0].start >= start
-        if found.entry.where is not Where.WITH_OBJECT:
+        if not found.entry.where.has_objects:
             return True
+        if found.entry.where is Where.BEFORE_OBJECT:
+            return any(self._is_one_clause(end, first) for first, _ in objects_at)
         return any(
             0 <= first - end <= _MAX_GAP_CHARS or 0 <= start - last <= _MAX_GAP_CHARS
             for first, last in objects_at
         )
 
+    def _is_one_clause(self, start: int, end: int) -> bool:
+        if not 0 <= end - start <= _MAX_GAP_CHARS:
+            return False
+        between = self.text[start:end]
+        return _CLAUSE_END.search(between) is None and len(between.split()) <= _MAX_GAP_WORDS
+
     def hit(self, found: _Compiled, start: int, end: int) -> Hit:
         core = self.core or self.words
         return Hit(
             self.text, start, end,
-            is_whole=start <= self.words[0].start and end >= self.words[-1].end,
+            is_whole=not self.start and start <= self.words[0].start and end >= self.words[-1].end,
             is_alone=start <= core[0].start and end >= core[-1].end,
             is_certain=found.entry.is_certain,
         )  # fmt: skip
@@ -116,7 +129,7 @@ class Index:
 
     def _add(self, form: str, compiled: _Compiled) -> None:
         entry, words = compiled.entry, words_of(form)
-        if entry.where is not Where.WITH_OBJECT and "*" not in form:
+        if not entry.where.has_objects and "*" not in form:
             known = self._whole.get(words)
             if known is None or (entry.is_certain and not known.entry.is_certain):
                 self._whole[words] = compiled
@@ -134,10 +147,11 @@ class Index:
         for text in readings(subject):
             if not self._may_hold_one(text):
                 continue
-            hit = self._find_in(_read(text, self._polite))
-            if hit is not None and hit.is_certain:
-                return hit
-            doubtful = doubtful or hit
+            for start in _beginnings(text):
+                hit = self._find_in(_read(text, self._polite, start))
+                if hit is not None and hit.is_certain:
+                    return hit
+                doubtful = doubtful or hit
         return doubtful
 
     def core_of(self, subject: str) -> Words:
@@ -167,7 +181,7 @@ class Index:
         return best
 
     def _whole_hit(self, reading: _Reading) -> Hit | None:
-        for words in (reading.words, reading.core, reading.tail):
+        for words in (reading.words, reading.core, reading.opened):
             found = self._whole.get(tuple(one.word for one in words)) if words else None
             if found is not None:
                 start, end = words[0].start, words[-1].end
@@ -185,7 +199,7 @@ class Index:
                 ):
                     yield found, first.start, words[last].end
         for part, found in self._substrings if not reading.text.isascii() else ():
-            at = reading.text.find(part)
+            at = reading.text.find(part, reading.start)
             if at >= 0:
                 yield found, at, at + len(part)
 
@@ -198,8 +212,8 @@ class Index:
 
 
 @lru_cache(maxsize=64)  # several rules look at one subject
-def _read(text: str, polite: frozenset[Words]) -> _Reading:
-    return _Reading(text, polite)
+def _read(text: str, polite: frozenset[Words], start: int = 0) -> _Reading:
+    return _Reading(text, polite, start)
 
 
 @lru_cache(maxsize=64)
@@ -211,19 +225,22 @@ def _placed_words(text: str, start: int) -> list[_Placed]:
     return [_Placed(match[0], match.start(), match.end()) for match in _WORD.finditer(text, start)]
 
 
-def _proper_words(text: str) -> list[_Placed]:
+def _proper_words(text: str, start: int) -> list[_Placed]:
     """The words behind "Re:" and [tags], without addresses and numbers: who asks, not what."""
     blanked = _ADDRESS.sub(lambda hit: " " * len(hit[0]), text)
-    words = _placed_words(blanked, end_of_prefixes(text))
+    words = _placed_words(blanked, start or end_of_prefixes(text))
     return [one for one in words if not any(map(str.isdigit, one.word))]
 
 
-def _added_words(text: str) -> list[_Placed]:
-    """What stands behind the last dash of an answer: "Re: Spring offers - stop please"."""
+def _beginnings(text: str) -> tuple[int, ...]:
+    """Of the whole, and of what an answer adds behind the last dash: "Re: Spring - stop please".
+
+    What was answered takes back nothing of what was added: "Re: Back to school - unsubscribe".
+    """
     if not (is_reply(text) or is_forward(text)):
-        return []
+        return (0,)
     dashes = list(_DASH.finditer(text))
-    return _placed_words(text, dashes[-1].end()) if dashes else []
+    return (0, dashes[-1].end()) if dashes and dashes[-1].end() < len(text) else (0,)
 
 
 def _without_courtesies(words: list[_Placed], polite: frozenset[Words]) -> list[_Placed]:
