@@ -60,7 +60,7 @@ def reach(conn: Connection, campaign_id: int) -> tuple[int, dict[Reason, int]]:
         select(func.aggregate_strings(suppressions.c.reason, ",").label("reasons"))
         .select_from(audience_members.join(suppressions, _IS_SAME_MAILBOX))
         .where(of_campaign)
-        .group_by(audience_members.c.line)
+        .group_by(audience_members.c.untagged_hash, audience_members.c.person_hash)
         .subquery()
     )
     by_reason: Counter[Reason] = Counter()
@@ -89,7 +89,7 @@ def _known_by_token_alone(
     member, other = audience_members.c, suppressions.alias()
     same_mailbox = select(other.c.reason).where(other.c.untagged_hash == member.untagged_hash)
     rows = conn.execute(
-        select(member.line, suppressions.c.reason, ~same_mailbox.exists().label("is_free"))
+        select(member.person_hash, suppressions.c.reason, ~same_mailbox.exists().label("is_free"))
         .select_from(
             audience_members.join(suppressions, suppressions.c.person_hash == member.person_hash)
         )
@@ -98,10 +98,10 @@ def _known_by_token_alone(
             member.person_hash != member.untagged_hash,
             ~same_mailbox.where(other.c.reason == suppressions.c.reason).exists(),
         )
-        .order_by(member.line)
+        .order_by(member.person_hash)
     ).all()
-    first_of_line = {row.line: row.reason for row in reversed(rows)}
+    first = {row.person_hash: row.reason for row in reversed(rows)}
     return [
-        (Reason(row.reason), bool(row.is_free) and first_of_line[row.line] == row.reason)
+        (Reason(row.reason), bool(row.is_free) and first[row.person_hash] == row.reason)
         for row in rows
     ]

@@ -284,6 +284,8 @@ audience_members = Table(
     Column("untagged_hash", Hash, nullable=False),
     Column("fields", JSON, nullable=False),
     UniqueConstraint("campaign_id", "person_hash"),
+    # In the order of the list, so that a million members against ten million entries is one walk.
+    Index("ix_audience_members_mailbox", "campaign_id", "untagged_hash", "person_hash"),
 )
 
 # SQLite takes a partial index only where the statement repeats its words, not bound parameters.

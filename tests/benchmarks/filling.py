@@ -12,11 +12,8 @@ from mailbot.store import schema
 from mailbot.store.engine import Database
 
 # A hash for each number, the same in every table that asks, spread like a real one. SQLite has no
-# hash function: multiplication modulo two primes spreads well enough, and never repeats.
-_SPREAD = (
-    "printf('%016x%016x', ({n} * 1099511628211 + 7919) % 9223372036854775783,"
-    " ({n} * 6364136223846793 + 104729) % 9223372036854775643)"
-)
+# hash function: a step of Lehmer's generator spreads well and never repeats below 2^31 - 1.
+_SPREAD = "printf('%08x%024x', ({n} * 48271) % 2147483647, {n})"
 
 
 def hash_of(number: str) -> str:

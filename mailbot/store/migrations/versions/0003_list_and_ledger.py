@@ -54,6 +54,11 @@ def upgrade() -> None:
     # For an item that is there already the receipt was not kept; it was opened soon after.
     op.add_column("reviews", sa.Column("received_at", sa.DateTime(timezone=True), nullable=True))
     op.execute("UPDATE reviews SET received_at = opened_at")
+    op.create_index(
+        "ix_audience_members_mailbox",
+        "audience_members",
+        ["campaign_id", "untagged_hash", "person_hash"],
+    )
     op.drop_index("ix_outbox_due_campaign", "outbox")
     op.create_index(
         "ix_outbox_due_campaign",
