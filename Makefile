@@ -16,7 +16,7 @@ help:  ## this list
 setup:  ## make .venv with the locked libraries and .venv/bin/mailbot
 	@.ci/setup-venv
 
-servers: # the mail servers that the tests start
+servers: # the servers that the tests start
 	@.ci/setup-servers
 
 demo: setup  ## the whole main job in 15 seconds, with servers of its own (ARGS=--keep: leave it running)

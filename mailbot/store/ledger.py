@@ -140,9 +140,10 @@ def _with_evidence(conn: Connection) -> Iterator[Row[Any]]:
     )
     columns = [*consent_events.c, consent_evidence.c.salt, consent_evidence.c.address,
                consent_evidence.c.evidence]  # fmt: skip
-    yield from conn.execution_options(yield_per=1000).execute(
-        select(*columns).select_from(joined).order_by(consent_events.c.sequence)
-    )
+    whole = select(*columns).select_from(joined).order_by(consent_events.c.sequence)
+    # On the statement: on the connection the option would stay, for whatever comes after.
+    with conn.execute(whole.execution_options(yield_per=1000)) as rows:
+        yield from rows
 
 
 def _chained(row: Row[Any]) -> ChainedEvent:

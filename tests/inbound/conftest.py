@@ -1,16 +1,14 @@
-"""One Dovecot for the folder's tests, a user of its own for each test, and a fresh database."""
+"""One Dovecot for the folder's tests, and a user of its own for each test."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from mailbot.config import MailboxSettings
-from mailbot.store import schema
 from mailbot.store.engine import Database
 from tests.inbound.desk import Desk
 from tests.servers import dovecot
@@ -47,16 +45,6 @@ def settings(shared_server: dovecot.Dovecot, user: str) -> MailboxSettings:
         poll_seconds=1,
         timeout_seconds=5,
     )
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """An empty database, made by the real migrations."""
-    url = f"sqlite:///{tmp_path}/mailbot.db"
-    schema.upgrade(url)
-    opened = Database.open(url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, text, update
 
 from mailbot.core.outbox_states import State
 from mailbot.store import campaigns, deliveries, outbox
@@ -77,3 +77,10 @@ def let_leases_run_out(database: Database) -> None:
             update(rows).where(rows.c.lease_until.is_not(None))
             .values(lease_until=DatabaseTime(-1))
         )  # fmt: skip
+
+
+def drop_trigger(conn: Connection, name: str) -> None:
+    """As somebody who may do anything to the database; a trigger is named after its table."""
+    table = name.partition("_no_")[0]
+    on_table = f" ON {table}" if conn.dialect.name == "postgresql" else ""
+    conn.execute(text(f"DROP TRIGGER {name}{on_table}"))

@@ -15,6 +15,7 @@ from mailbot.store import consent, ledger, suppressions
 from mailbot.store.engine import Database
 from mailbot.store.tables import consent_events, consent_evidence
 from tests.people import NOON, event, person
+from tests.store.filling import drop_trigger
 
 
 def reasons_of(database: Database, who: str = "ann@example.org") -> set[Reason]:
@@ -151,12 +152,21 @@ def test_the_database_itself_refuses_to_change_the_ledger(
         conn.execute(statement)  # type: ignore[call-overload]
 
 
+@pytest.mark.only_on("sqlite", "PostgreSQL has no INSERT OR REPLACE")
 def test_the_database_refuses_to_replace_an_event(database: Database) -> None:
     """INSERT OR REPLACE deletes the old row without asking a DELETE trigger."""
     record(database, event(Kind.OPT_OUT))
     replaced = "INSERT OR REPLACE INTO consent_events SELECT * FROM consent_events"
     with pytest.raises(StoreError, match="never replaced"), database.write() as conn:
         conn.execute(text(replaced))
+
+
+@pytest.mark.only_on("postgresql", "SQLite has no TRUNCATE")
+def test_the_database_refuses_to_truncate_the_ledger(database: Database) -> None:
+    """TRUNCATE asks no DELETE trigger."""
+    record(database, event(Kind.OPT_OUT))
+    with pytest.raises(StoreError, match="never changed or deleted"), database.write() as conn:
+        conn.execute(text("TRUNCATE consent_events CASCADE"))
 
 
 @pytest.mark.parametrize(("tampering", "found"), [
@@ -173,8 +183,7 @@ def test_verify_finds_what_somebody_changed_behind_the_triggers(
     with database.write() as conn:
         for name in ("consent_events_no_update", "consent_events_no_delete",
                      "consent_evidence_no_update"):  # fmt: skip
-            conn.execute(text(f"DROP TRIGGER {name}"))
-        conn.execute(text("PRAGMA defer_foreign_keys = ON"))
+            drop_trigger(conn, name)
         if tampering.startswith("DELETE"):
             for pointing in ("consent_evidence", "suppressions"):
                 conn.execute(text(f"DELETE FROM {pointing} WHERE {tampering.split('WHERE ')[1]}"))

@@ -18,8 +18,11 @@ from mailbot.store.tables import ledger_head
 
 
 def add_one(conn: Connection) -> int:
-    """A read that turns into a write: what pysqlite's own transactions lose."""
-    count = conn.execute(select(ledger_head.c.sequence)).scalar_one()
+    """A read that turns into a write: what pysqlite's own transactions lose.
+
+    On PostgreSQL it takes a lock, as everything in mailbot does that reads to write.
+    """
+    count = conn.execute(select(ledger_head.c.sequence).with_for_update()).scalar_one()
     conn.execute(update(ledger_head).values(sequence=count + 1))
     return int(count) + 1
 
@@ -72,9 +75,13 @@ async def test_a_commit_is_on_disk_when_it_is_answered(database: Database) -> No
     other = Database.open(str(database.engine.url))
     assert total(other) == 1
     other.close()
+    durable: dict[str, list[tuple[str, object]]] = {
+        "sqlite": [("PRAGMA synchronous", 2), ("PRAGMA journal_mode", "wal")],  # 2: FULL
+        "postgresql": [("SHOW synchronous_commit", "on")],
+    }
     with database.read() as conn:
-        assert conn.execute(text("PRAGMA synchronous")).scalar() == 2, "FULL"
-        assert conn.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        for question, answer in durable[conn.dialect.name]:
+            assert conn.execute(text(question)).scalar() == answer, question
 
 
 async def test_a_look_sees_what_was_committed_just_before_it(database: Database) -> None:
@@ -112,6 +119,7 @@ def test_a_time_without_a_zone_is_refused(database: Database) -> None:
         conn.execute(select(DatabaseTime()).where(DatabaseTime() > naive))
 
 
+@pytest.mark.only_on("sqlite", "a server's disk is not filled by its client")
 def test_a_full_disk_is_told_in_plain_words_and_loses_nothing(database: Database) -> None:
     with database.write() as conn:
         add_one(conn)
@@ -122,6 +130,18 @@ def test_a_full_disk_is_told_in_plain_words_and_loses_nothing(database: Database
         conn.execute(text("CREATE TABLE large (content BLOB)"))
         conn.execute(text("INSERT INTO large VALUES (zeroblob(10000000))"))
     assert total(database) == 1
+
+
+@pytest.mark.only_on("postgresql", "these are its server's words")
+@pytest.mark.parametrize(("said", "told"), [
+    ('could not extend file "base/5/2619": No space left on device', "the disk is full"),
+    ("cannot execute UPDATE in a read-only transaction", "takes no writes"),
+])  # fmt: skip
+def test_what_a_server_in_trouble_says_is_told_in_plain_words(
+    database: Database, said: str, told: str
+) -> None:
+    with pytest.raises(StoreUnavailable, match=told), database.write() as conn:
+        conn.execute(text(f"DO $$ BEGIN RAISE EXCEPTION '{said}'; END $$"))
 
 
 def test_a_closed_database_says_so(database: Database) -> None:

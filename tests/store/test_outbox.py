@@ -250,6 +250,7 @@ def test_messages_are_found_by_their_message_id_and_number(database: Database) -
         assert outbox.person_of_hash(conn, row.person.person_hash) == row.person
 
 
+@pytest.mark.only_on("sqlite", "the words of its planner; PostgreSQL's stand below")
 def test_what_runs_again_and_again_reads_no_whole_outbox(database: Database) -> None:
     campaign_under_way(database, "ann@example.org")
     plans: list[str] = []
@@ -271,3 +272,25 @@ def test_what_runs_again_and_again_reads_no_whole_outbox(database: Database) -> 
         assert any(f"{index} " in f"{plan} " for plan in plans), index
     # Nothing that waits is sorted for a claim, however much it is; of campaigns there are few.
     assert plans.count("USE TEMP B-TREE FOR ORDER BY") == 1
+
+
+@pytest.mark.only_on("postgresql", "the words of its planner; SQLite's stand above")
+def test_an_index_serves_whatever_runs_again_and_again(database: Database) -> None:
+    campaign_under_way(database, "ann@example.org")
+    plans: list[str] = []
+
+    def explain(_conn: object, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "WITH")):
+            cursor.execute("SET LOCAL enable_seqscan = off")  # then: only where nothing else serves
+            rows = cursor.execute(f"EXPLAIN {statement}", parameters).fetchall()
+            plans.append("\n".join(row[0] for row in rows))
+
+    sqlalchemy_event.listen(database.engine, "before_cursor_execute", explain)
+    [row] = claim(database)
+    recover(database)
+    with database.write() as conn:
+        outbox.extend_leases(conn, [row.id], claimed_by=ME, lease_seconds=60)
+        outbox.oldest_waiting_at(conn)
+    assert [plan for plan in plans if "Seq Scan on outbox" in plan] == []
+    for index in ("ix_outbox_due", "ix_outbox_due_campaign", "ix_outbox_leased"):
+        assert any(f"{index} " in f"{plan} " for plan in plans), index

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import select, update
 
 from mailbot.core.errors import RefusedError
 from mailbot.core.outbox_states import TRANSITIONS, State
-from mailbot.store import campaigns, deliveries, outbox, schema
+from mailbot.store import campaigns, deliveries, outbox
 from mailbot.store.columns import DatabaseTime
 from mailbot.store.deliveries import DeliveryOutcome
 from mailbot.store.engine import Database
 from mailbot.store.tables import CampaignState
 from mailbot.store.tables import outbox as rows
+from tests.databases import Databases
 from tests.people import person
 from tests.store.filling import campaign_under_way, let_leases_run_out, queue_order_status
 
@@ -31,12 +35,9 @@ ROWS = st.integers(1, len(PEOPLE) + ORDERS)
 class Outbox(RuleBasedStateMachine):
     """Two daemons over one outbox of a campaign and two order-status messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, databases: Databases) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory(prefix="mailbot-transitions-")
-        url = f"sqlite:///{Path(self._folder.name) / 'mailbot.db'}"
-        schema.upgrade(url)
-        self.database = Database.open(url)
+        self.database = Database.open(databases.migrated())
         self.attempts: list[tuple[int, int]] = []  # (row, attempt) ever begun
         self.seen: dict[int, State] = {}
         self.steps = 1  # edges that one call may take
@@ -140,13 +141,20 @@ class Outbox(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.database.close()
-        self._folder.cleanup()
 
 
-TestOutbox = pytest.mark.timeout(240)(Outbox.TestCase)  # to shrink a failure takes a while
-TestOutbox.settings = settings(
-    max_examples=60,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@pytest.mark.timeout(240)  # to shrink a failure takes a while
+def test_a_row_moves_along_transitions_only(databases: Databases, engine: str) -> None:
+    class OutboxHere(Outbox):
+        def __init__(self) -> None:
+            super().__init__(databases)
+
+    run_state_machine_as_test(
+        OutboxHere,
+        settings=settings(
+            max_examples=60 if engine == "sqlite" else 20,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
