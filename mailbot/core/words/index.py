@@ -6,6 +6,7 @@ A subject is cut into words once; what stands around a form is looked at once an
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -101,7 +102,7 @@ class Index:
     """Entries by the first word of their forms. Made once, asked for each mail."""
 
     __slots__ = (
-        "_by_prefix", "_by_word", "_key_prefixes", "_keys", "_polite", "_prefix_sizes",
+        "_by_prefix", "_by_word", "_key_prefixes", "_key_sizes", "_keys", "_polite", "_prefix_sizes",
         "_substrings", "_whole", "words",
     )  # fmt: skip
 
@@ -121,9 +122,12 @@ class Index:
             if entry.boundary is Boundary.WORD
             for form in entry.forms
         ]
-        keys = {max(words, key=len) for words in forms if words}
+        uses = Counter(word for words in forms for word in words)
+        # The longest word of a form; of two the one that fewer forms use: "opt", not "not".
+        keys = {max(words, key=lambda one: (len(one), -uses[one])) for words in forms if words}
         self._keys = frozenset(key for key in keys if not key.endswith("*"))
-        self._key_prefixes = tuple(key[:-1] for key in keys if key.endswith("*"))
+        self._key_prefixes = frozenset(key[:-1] for key in keys if key.endswith("*"))
+        self._key_sizes = sorted({len(prefix) for prefix in self._key_prefixes})
         self._prefix_sizes = sorted({len(prefix) for prefix in self._by_prefix})
         self.words = tuple(words[0] for words in self._whole if len(words) == 1)
 
@@ -162,7 +166,8 @@ class Index:
         words = _distinct_words(text)
         if not self._keys.isdisjoint(words):
             return True
-        if any(word.startswith(self._key_prefixes) for word in words):
+        sizes, prefixes = self._key_sizes, self._key_prefixes
+        if any(word[:size] in prefixes for word in words for size in sizes):
             return True
         return not text.isascii() and any(part in text for part, _ in self._substrings)
 
