@@ -102,8 +102,8 @@ class Index:
     """Entries by the first word of their forms. Made once, asked for each mail."""
 
     __slots__ = (
-        "_by_prefix", "_by_word", "_key_prefixes", "_key_sizes", "_keys", "_polite", "_prefix_sizes",
-        "_substrings", "_whole", "words",
+        "_by_prefix", "_by_word", "_key_prefixes", "_key_sizes", "_keys", "_polite",
+        "_prefix_sizes", "_substrings", "_whole", "words",
     )  # fmt: skip
 
     def __init__(self, entries: Sequence[Entry], polite: frozenset[Words]) -> None:
