@@ -85,6 +85,12 @@ def test_so_are_no_thank_you_and_what_is_added_to_an_offer(subject: str) -> None
     "subject",
     [
         "I never asked to be taken off the list",
+        "Ich wollte nie vom Newsletter abgemeldet werden",
+        "Je n'ai jamais demandé à être désinscrit",
+        "Nunca pedí que me dieran de baja",
+        "Ik heb nooit gevraagd om uitgeschreven te worden",
+        "Har aldrig bett om att bli avregistrerad",
+        "我从没要求退订",
         "Please don't stop the newsletter",
         "I'd like to stay on your list, take off my husband only",
         "Bitte meine Adresse nicht aus dem Verteiler streichen",
@@ -127,6 +133,9 @@ def test_who_wants_to_stay_is_asked_about(subject: str) -> None:
         "Non voglio più rimanere iscritto, cancellatemi",
         "Не хочу остаться в рассылке, удалите меня",
         "I don't want to stay on this list, remove me",
+        "I never asked for this newsletter, unsubscribe me",
+        "Non ho mai chiesto questa newsletter, cancellatemi",
+        "Я не просил присылать рекламу, отпишите",
     ],
 )
 def test_a_no_that_refuses_something_else_is_no_refusal(subject: str) -> None:
@@ -162,6 +171,9 @@ def test_courses_food_and_magazines_are_another_world(subject: str) -> None:
     "subject",
     [
         "Exclusive newsletter offer inside!",
+        "I'm tired of waiting for my parcel, no answer to my mails",
+        "Stuur het pakket niet naar huis",
+        "受够了等快递",
         "Star Trek newsletter: where do I sign up?",
         "Slippers from your newsletter in size 40?",
         "Retirement gift from your mailing",
