@@ -14,7 +14,7 @@ from mailbot.core.eligibility import MessageKind
 from mailbot.core.errors import NotFoundError, RefusedError
 from mailbot.core.outbox_states import FINAL, State, sources_of
 from mailbot.core.person import Person
-from mailbot.store.columns import DatabaseTime, insert_unless_there
+from mailbot.store.columns import DatabaseTime, insert_unless_there, locked_in_order
 from mailbot.store.engine import now
 from mailbot.store.outbox import PRIORITY, new_message_id
 from mailbot.store.tables import (
@@ -133,10 +133,14 @@ def schedule(conn: Connection, name: str, send_at: datetime) -> Campaign:
 def pause(conn: Connection, name: str, because: str) -> Campaign:
     """Stop sending; rows claimed and not begun go back to the queue."""
     campaign = _move(conn, name, _PAUSABLE, CampaignState.PAUSED, because=because)
+    chosen = locked_in_order(
+        conn,
+        outbox,
+        outbox.c.campaign_id == campaign.id,
+        outbox.c.state == State.CLAIMED,
+    )
     conn.execute(
-        update(outbox)
-        .where(outbox.c.campaign_id == campaign.id, outbox.c.state == State.CLAIMED)
-        .values(state=State.QUEUED, claimed_by=None, lease_until=None)
+        update(outbox).where(chosen).values(state=State.QUEUED, claimed_by=None, lease_until=None)
     )
     return campaign
 
@@ -153,9 +157,15 @@ def cancel(conn: Connection, name: str, because: str) -> Campaign:
     """End it for good: what waits is cancelled, what was sent stays sent."""
     campaign = _move(conn, name, _CANCELLABLE, CampaignState.CANCELLED, because=because)
     waiting = sources_of(State.CANCELLED) - {State.SENDING, State.UNCERTAIN}
+    chosen = locked_in_order(
+        conn,
+        outbox,
+        outbox.c.campaign_id == campaign.id,
+        outbox.c.state.in_(sorted(waiting)),
+    )
     conn.execute(
         update(outbox)
-        .where(outbox.c.campaign_id == campaign.id, outbox.c.state.in_(sorted(waiting)))
+        .where(chosen)
         .values(
             state=State.CANCELLED, claimed_by=None, lease_until=None, finished_at=DatabaseTime()
         )
@@ -258,10 +268,9 @@ def finish_sent(conn: Connection) -> list[Campaign]:
     campaign was cancelled, and came back, is cancelled as well.
     """
     cancelled = select(campaigns.c.id).where(campaigns.c.state == CampaignState.CANCELLED)
+    chosen = locked_in_order(conn, outbox, IS_CLAIMABLE, outbox.c.campaign_id.in_(cancelled))
     conn.execute(
-        update(outbox)
-        .where(IS_CLAIMABLE, outbox.c.campaign_id.in_(cancelled))
-        .values(state=State.CANCELLED, finished_at=DatabaseTime())
+        update(outbox).where(chosen).values(state=State.CANCELLED, finished_at=DatabaseTime())
     )
     open_states = sorted(set(State) - FINAL - {State.SENT, State.UNCERTAIN})
     has_open_row = (

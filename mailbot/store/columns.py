@@ -1,4 +1,4 @@
-"""What SQLite and PostgreSQL say differently: times, the database's clock, insert-unless-there."""
+"""What SQLite and PostgreSQL say differently: times, the clock, inserting unless there, locking."""
 
 from __future__ import annotations
 
@@ -6,7 +6,21 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Float, Integer, Table, literal
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Dialect,
+    Float,
+    Integer,
+    Table,
+    TextClause,
+    and_,
+    any_,
+    literal,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -109,3 +123,18 @@ def keep_newest(
     for start in range(0, len(rows), size):
         conn.execute(statement.values(list(rows[start : start + size])))
     return added
+
+
+def locked_in_order(
+    conn: Connection, table: Table, *conditions: ColumnElement[bool] | TextClause
+) -> ColumnElement[bool]:
+    """The condition that a row is one of these, for an UPDATE of several.
+
+    PostgreSQL locks each row as its UPDATE comes upon it, in whatever order: of two that meet on
+    the same rows each would wait for the other. So they are locked before, in the order of ids.
+    """
+    if conn.dialect.name != "postgresql":
+        return and_(*conditions)  # one writer at a time
+    chosen = select(table.c.id).where(*conditions).order_by(table.c.id).with_for_update()
+    ids = list(conn.execute(chosen).scalars())
+    return table.c.id == any_(literal(ids, postgresql.ARRAY(BigInteger)))

@@ -3,33 +3,33 @@
 SQLite gets WAL, `synchronous=FULL` and `BEGIN IMMEDIATE`: pysqlite's own transactions lose updates
 silently, and busy_timeout does not cover a read that turns into a write. Within one process the
 writers queue at a lock instead of at SQLite's busy handler. PostgreSQL runs the same functions.
+How waiting writes are committed stands in committers.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from mailbot.core.errors import StoreError, StoreUnavailable
 from mailbot.store.columns import DatabaseTime
+from mailbot.store.committers import PARALLEL_WRITERS, GroupCommitter, ParallelCommitter
 
 # The type of what store functions take first, for those who may not import SQLAlchemy.
 __all__ = ["Connection", "Database", "explained", "make_private", "now"]
 
 T = TypeVar("T")
 _BUSY_TIMEOUT_MS = 30_000
-_LARGEST_GROUP = 256
 # A server behind a dead line must not hang the daemon: libpq's own default is to wait for ever.
 _POSTGRESQL_PATIENCE = {
     "connect_timeout": 10,  # seconds
@@ -48,7 +48,10 @@ class Database:
         self.where = engine.url.render_as_string(hide_password=True)
         self._writing = threading.Lock()  # SQLite's one writer
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
-        self._committer = _GroupCommitter(self)
+        write, where = self.write, self.where
+        self._committer = (
+            GroupCommitter(write, where) if self.is_sqlite else ParallelCommitter(write, where)
+        )
 
     @classmethod
     def open(cls, url: str) -> Database:
@@ -65,7 +68,7 @@ class Database:
                 )
             engine = create_engine(
                 parsed,
-                pool_size=_READERS + 2,
+                pool_size=_READERS + (2 if is_sqlite else PARALLEL_WRITERS),
                 max_overflow=8,
                 pool_pre_ping=not is_sqlite,
                 connect_args={} if is_sqlite else _POSTGRESQL_PATIENCE,
@@ -110,7 +113,7 @@ class Database:
     async def commit(self, function: Callable[[Connection], T]) -> T:
         """Run `function` in a write transaction and return its result after the COMMIT.
 
-        Calls that wait at the same time share one transaction (group commit). When one of a group
+        On SQLite calls that wait at the same time share one transaction, and where one of them
         raises, the others are run again alone: `function` must do nothing but talk to `conn`.
         """
         return await asyncio.wrap_future(self._committer.submit(function))
@@ -138,81 +141,6 @@ class Database:
         self._committer.close()
         self._readers.shutdown(wait=True)
         self.engine.dispose()
-
-
-class _GroupCommitter:
-    """One thread that runs the waiting writes together in one transaction."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._waiting: queue.SimpleQueue[tuple[Callable[[Connection], Any], Future[Any]] | None] = (
-            queue.SimpleQueue()
-        )
-        self._thread = threading.Thread(target=self._work, name="store-write", daemon=True)
-        self._is_closed = False
-        self._starting = threading.Lock()
-
-    def submit(self, function: Callable[[Connection], T]) -> Future[T]:
-        future: Future[T] = Future()
-        with self._starting:
-            if self._is_closed:
-                raise StoreUnavailable("the database was closed", where=self._database.where)
-            if not self._thread.ident:
-                self._thread.start()
-            self._waiting.put((function, future))
-        return future
-
-    def close(self) -> None:
-        with self._starting:
-            self._is_closed = True
-            if not self._thread.ident:
-                return
-            self._waiting.put(None)
-        self._thread.join()
-
-    def _work(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            group = [first]
-            is_last = False
-            while len(group) < _LARGEST_GROUP:
-                try:
-                    entry = self._waiting.get_nowait()
-                except queue.Empty:
-                    break
-                if entry is None:
-                    is_last = True
-                    break
-                group.append(entry)
-            self._run(group)
-            if is_last:
-                return
-
-    def _run(self, group: list[tuple[Callable[[Connection], Any], Future[Any]]]) -> None:
-        # A caller that was cancelled while it waited wants nothing done any more.
-        group = [(work, future) for work, future in group if future.set_running_or_notify_cancel()]
-        if not group:
-            return
-        try:
-            with self._database.write() as conn:
-                results = [function(conn) for function, _ in group]
-        except BaseException as error:
-            if len(group) == 1:
-                group[0][1].set_exception(error)
-                return
-            for function, future in group:
-                self._run_alone(function, future)
-            return
-        for (_, future), result in zip(group, results, strict=True):
-            future.set_result(result)
-
-    def _run_alone(self, function: Callable[[Connection], Any], future: Future[Any]) -> None:
-        try:
-            with self._database.write() as conn:
-                result = function(conn)
-        except BaseException as error:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
 
 
 def now(conn: Connection) -> datetime:

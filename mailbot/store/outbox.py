@@ -19,7 +19,7 @@ from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State, sources_of
 from mailbot.core.person import Person
 from mailbot.store import switches
-from mailbot.store.columns import DatabaseTime, insert_unless_there
+from mailbot.store.columns import DatabaseTime, insert_unless_there, locked_in_order
 from mailbot.store.engine import now
 from mailbot.store.ledger import head_sequence
 from mailbot.store.persons import is_person
@@ -216,14 +216,17 @@ def extend_leases(
     A row that a daemon let go of, or whose claim it never heard of, is not kept alive by the rest:
     its lease runs out, and it is recovered.
     """
+    chosen = locked_in_order(
+        conn,
+        outbox,
+        outbox.c.id.in_(sorted(ids)),
+        outbox.c.claimed_by == claimed_by,
+        outbox.c.state.in_([State.CLAIMED, State.SENDING]),
+        outbox.c.lease_until > DatabaseTime(),
+    )
     rows = conn.execute(
         update(outbox)
-        .where(
-            outbox.c.id.in_(sorted(ids)),
-            outbox.c.claimed_by == claimed_by,
-            outbox.c.state.in_([State.CLAIMED, State.SENDING]),
-            outbox.c.lease_until > DatabaseTime(),
-        )
+        .where(chosen)
         .values(lease_until=DatabaseTime(lease_seconds))
         .returning(outbox.c.id)
     )
@@ -232,14 +235,15 @@ def extend_leases(
 
 def give_back(conn: Connection, ids: Sequence[int], *, claimed_by: str) -> int:
     """Put claimed rows that were not begun back into the queue; returns how many."""
+    chosen = locked_in_order(
+        conn,
+        outbox,
+        outbox.c.id.in_(ids),
+        outbox.c.state == State.CLAIMED,
+        outbox.c.claimed_by == claimed_by,
+    )
     return conn.execute(
-        update(outbox)
-        .where(
-            outbox.c.id.in_(ids),
-            outbox.c.state == State.CLAIMED,
-            outbox.c.claimed_by == claimed_by,
-        )
-        .values(state=State.QUEUED, claimed_by=None, lease_until=None)
+        update(outbox).where(chosen).values(state=State.QUEUED, claimed_by=None, lease_until=None)
     ).rowcount
 
 
@@ -270,9 +274,10 @@ def _leave(
     conn: Connection, old: State, condition: ColumnElement[bool], new: State
 ) -> tuple[int, ...]:
     finished = {"finished_at": DatabaseTime()} if new is State.UNCERTAIN else {}
+    chosen = locked_in_order(conn, outbox, outbox.c.state == old, condition)
     rows = conn.execute(
         update(outbox)
-        .where(outbox.c.state == old, condition)
+        .where(chosen)
         .values(state=new, claimed_by=None, lease_until=None, **finished)
         .returning(outbox.c.id)
     )
@@ -284,15 +289,18 @@ def resend_uncertain(conn: Connection, after_seconds: float) -> tuple[int, ...]:
 
     Returns the row ids.
     """
+    chosen = locked_in_order(
+        conn,
+        outbox,
+        outbox.c.state == State.UNCERTAIN,
+        outbox.c.kind == MessageKind.ORDER_STATUS,
+        outbox.c.campaign_id.is_(None),  # as it is for every order status: finds the index
+        outbox.c.resends < MOST_RESENDS,
+        outbox.c.finished_at <= DatabaseTime(-after_seconds),
+    )
     rows = conn.execute(
         update(outbox)
-        .where(
-            outbox.c.state == State.UNCERTAIN,
-            outbox.c.kind == MessageKind.ORDER_STATUS,
-            outbox.c.campaign_id.is_(None),  # as it is for every order status: finds the index
-            outbox.c.resends < MOST_RESENDS,
-            outbox.c.finished_at <= DatabaseTime(-after_seconds),
-        )
+        .where(chosen)
         .values(
             state=State.QUEUED,
             resends=outbox.c.resends + 1,
@@ -310,13 +318,16 @@ def withhold_marketing_of(conn: Connection, person: Person, reason: str) -> int:
     Run in a transaction of its own after the opt-out's: the guarantee is the look before sending.
     """
     waiting = sources_of(State.WITHHELD) - {State.SENDING}
+    chosen = locked_in_order(
+        conn,
+        outbox,
+        is_person(outbox, person),
+        outbox.c.kind == MessageKind.CAMPAIGN,
+        outbox.c.state.in_(sorted(waiting)),
+    )
     return conn.execute(
         update(outbox)
-        .where(
-            is_person(outbox, person),
-            outbox.c.kind == MessageKind.CAMPAIGN,
-            outbox.c.state.in_(sorted(waiting)),
-        )
+        .where(chosen)
         .values(
             state=State.WITHHELD,
             withheld_reason=reason,
@@ -387,9 +398,12 @@ def person_of_hash(conn: Connection, person_hash: str) -> Person:
 def mark_bounced(conn: Connection, outbox_ids: Collection[int], reply: str) -> int:
     """A delivery report came for messages the relay had taken; returns how many rows moved."""
     late = sources_of(State.BOUNCED) - {State.SENDING}
+    chosen = locked_in_order(
+        conn, outbox, outbox.c.id.in_(list(outbox_ids)), outbox.c.state.in_(sorted(late))
+    )
     return conn.execute(
         update(outbox)
-        .where(outbox.c.id.in_(list(outbox_ids)), outbox.c.state.in_(sorted(late)))
+        .where(chosen)
         .values(state=State.BOUNCED, last_reply=reply, finished_at=DatabaseTime())
     ).rowcount
 

@@ -1,4 +1,4 @@
-"""Transactions: durable, one writer at a time, grouped without mixing their faults."""
+"""Transactions: durable, one writer at a time, committed together without mixing their faults."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_six_threads_lose_no_update(database: Database) -> None:
     assert total(database) == 300
 
 
-async def test_commits_that_wait_together_share_a_transaction_and_lose_nothing(
+async def test_commits_that_wait_together_lose_nothing(
     database: Database,
 ) -> None:
     results = await asyncio.gather(*(database.commit(add_one) for _ in range(200)))
