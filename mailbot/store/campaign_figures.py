@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from mailbot.core.consent import Reason
 from mailbot.core.outbox_states import CLAIMABLE, State
@@ -58,7 +58,7 @@ def reach(conn: Connection, campaign_id: int) -> tuple[int, dict[Reason, int]]:
     free: int = conn.execute(select(func.count()).where(of_campaign)).scalar_one()
     each = (
         select(func.aggregate_strings(suppressions.c.reason, ",").label("reasons"))
-        .select_from(audience_members.join(suppressions, _IS_SAME_MAILBOX))
+        .select_from(audience_members.join(suppressions, _IS_PLAIN_MAILBOX))
         .where(of_campaign)
         .group_by(audience_members.c.untagged_hash, audience_members.c.person_hash)
         .subquery()
@@ -68,40 +68,41 @@ def reach(conn: Connection, campaign_id: int) -> tuple[int, dict[Reason, int]]:
         free -= count
         for name in set(names.split(",")):
             by_reason[Reason(name)] += count
-    for reason, is_free in _known_by_token_alone(conn, of_campaign):
-        free -= is_free
-        by_reason[reason] += 1
+    others = _found_by_tag(conn, of_campaign)
+    by_reason.update(reason for _, reason, _ in others)
+    free -= len({person_hash for person_hash, _, is_new in others if is_new})
     return free, dict(by_reason)
 
 
-# `is_named` in two steps. Who shares the exact hash shares the untagged one as well, so one look
-# by it finds nearly everybody, at half the price of asking for either …
-_IS_SAME_MAILBOX = suppressions.c.untagged_hash == audience_members.c.untagged_hash
+# store.persons.is_named in two steps. Nearly everybody on a list and in an audience bears no +tag
+# and is found by one look, in the order of the list …
+_IS_PLAIN_MAILBOX = suppressions.c.person_hash == audience_members.c.untagged_hash
 
 
-def _known_by_token_alone(
+def _found_by_tag(
     conn: Connection, of_campaign: ColumnElement[bool]
-) -> list[tuple[Reason, bool]]:
-    """… but for an address with a +tag that left by its token: of it the exact hash alone is known.
-
-    A reason a member that `_IS_SAME_MAILBOX` did not find, and whether it found none at all.
-    """
-    member, other = audience_members.c, suppressions.alias()
-    same_mailbox = select(other.c.reason).where(other.c.untagged_hash == member.untagged_hash)
-    rows = conn.execute(
-        select(member.person_hash, suppressions.c.reason, ~same_mailbox.exists().label("is_free"))
-        .select_from(
-            audience_members.join(suppressions, suppressions.c.person_hash == member.person_hash)
-        )
-        .where(
-            of_campaign,
-            member.person_hash != member.untagged_hash,
-            ~same_mailbox.where(other.c.reason == suppressions.c.reason).exists(),
-        )
-        .order_by(member.person_hash)
-    ).all()
-    first = {row.person_hash: row.reason for row in reversed(rows)}
-    return [
-        (Reason(row.reason), bool(row.is_free) and first[row.person_hash] == row.reason)
-        for row in rows
-    ]
+) -> set[tuple[str, Reason, bool]]:
+    """… and here is who was not, for this reason: member, reason, whether for no other reason."""
+    member, plain = audience_members.c, suppressions.alias()
+    found_plainly = select(plain.c.reason).where(plain.c.person_hash == member.untagged_hash)
+    ways = [
+        and_(member.person_hash != member.untagged_hash,
+             suppressions.c.person_hash == member.person_hash),
+        and_(suppressions.c.untagged_hash != suppressions.c.person_hash,
+             suppressions.c.untagged_hash == member.untagged_hash),
+    ]  # fmt: skip
+    found: set[tuple[str, Reason, bool]] = set()
+    for way in ways:
+        rows = conn.execute(
+            select(
+                member.person_hash, suppressions.c.reason,
+                ~found_plainly.exists().label("is_new"),
+            )
+            .select_from(audience_members.join(suppressions, way))
+            .where(
+                of_campaign,
+                ~found_plainly.where(plain.c.reason == suppressions.c.reason).exists(),
+            )
+        )  # fmt: skip
+        found.update((row.person_hash, Reason(row.reason), bool(row.is_new)) for row in rows)
+    return found

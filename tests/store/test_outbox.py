@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from mailbot.core.consent import Kind
 from mailbot.core.eligibility import MessageKind
@@ -18,6 +17,7 @@ from mailbot.core.errors import StoreError
 from mailbot.core.outbox_states import State
 from mailbot.store import campaigns, consent, outbox, switches
 from mailbot.store.engine import Database
+from mailbot.store.tables import outbox as outbox_rows
 from tests.people import address, event, person
 from tests.store.filling import (
     ME,
@@ -131,12 +131,14 @@ def test_a_heartbeat_keeps_no_row_alive_that_its_daemon_does_not_know_of(
 ) -> None:
     queue_order_status(database, key="o1")
     queue_order_status(database, key="o2")
-    known, unknown = claim(database, lease=0.2)
-    for _ in range(4):
-        time.sleep(0.1)
-        with database.write() as conn:
-            outbox.extend_leases(conn, [known.id], claimed_by=ME, lease_seconds=0.2)
-    assert recover(database).queued == (unknown.id,)
+    known, unknown = claim(database, lease=60)
+    leases = select(outbox_rows.c.id, outbox_rows.c.lease_until)
+    with database.write() as conn:
+        before = {row.id: row.lease_until for row in conn.execute(leases)}
+        outbox.extend_leases(conn, [known.id], claimed_by=ME, lease_seconds=600)
+        after = {row.id: row.lease_until for row in conn.execute(leases)}
+    assert after[known.id] > before[known.id]
+    assert after[unknown.id] == before[unknown.id]
 
 
 def test_order_status_left_in_sending_is_resent_three_times_under_one_message_id(
