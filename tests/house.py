@@ -70,9 +70,11 @@ class House:
 
 
 @contextmanager
-def installed(folder: Path, *, imap_port: int, relay_port: int, username: str, password: str,
-              lease_seconds: int = 5) -> Iterator[House]:  # fmt: skip
-    """An installation whose daemons are ended with the block."""
+def installed(
+    folder: Path, *, imap_port: int, relay_port: int, username: str, password: str,
+    lease_seconds: int = 5, url: str = "sqlite:///mailbot.db",
+) -> Iterator[House]:  # fmt: skip
+    """An installation whose daemons are ended with the block; `url` is that of its database."""
     secrets = {
         "person-key": bytes(range(32)).hex(),
         "token-key-1": bytes(range(1, 33)).hex(),
@@ -90,7 +92,7 @@ help_address = "{HELP}"
 postal_address = "Lindenhof Tea, 1 Quay, Bristol"
 own_domains = ["shop.example"]
 [store]
-url = "sqlite:///mailbot.db"
+url = "{url}"
 [keys]
 person_file = "person-key"
 tokens = [{{ id = 1, file = "token-key-1" }}]

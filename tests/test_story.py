@@ -19,15 +19,19 @@ from mailbot.core.outbox_states import State
 from mailbot.store import ledger, suppressions
 from mailbot.store.tables import outbox
 from mailbot.store.tables import suppressions as listed
+from tests.databases import Databases
 from tests.house import House, installed, wait_until
 from tests.inbound.letters import delivery_report, letter
 from tests.people import person
 from tests.servers import dovecot
 from tests.servers import relay as relays
 
-pytestmark = pytest.mark.skipif(
-    not dovecot.is_installed(), reason="Debian's dovecot-imapd and openssl are not installed"
-)
+pytestmark = [
+    pytest.mark.on_both_engines,
+    pytest.mark.skipif(
+        not dovecot.is_installed(), reason="Debian's dovecot-imapd and openssl are not installed"
+    ),
+]
 
 ANN, BOB, CLEO = "ann@example.org", "bob@example.org", "cleo@example.org"
 
@@ -45,10 +49,12 @@ def relay() -> Iterator[relays.Relay]:
 
 
 @pytest.fixture
-def house(tmp_path: Path, server: dovecot.Dovecot, relay: relays.Relay) -> Iterator[House]:
+def house(
+    tmp_path: Path, databases: Databases, server: dovecot.Dovecot, relay: relays.Relay
+) -> Iterator[House]:
     with installed(
         tmp_path, imap_port=server.plain_port, relay_port=relay.port,
-        username="help", password=dovecot.PASSWORD,
+        username="help", password=dovecot.PASSWORD, url=databases.empty(),
     ) as made:  # fmt: skip
         yield made
 

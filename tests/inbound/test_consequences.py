@@ -26,6 +26,8 @@ from tests.inbound.letters import (
 )
 from tests.store.filling import begin, campaign_under_way, claim, end, state_of
 
+pytestmark = pytest.mark.on_both_engines
+
 # -- the answer ----------------------------------------------------------------------------------
 
 

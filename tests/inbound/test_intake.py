@@ -30,6 +30,8 @@ from tests.inbound.letters import (
 from tests.servers.dovecot import PASSWORD
 from tests.servers.scripted_imap import ScriptedImap
 
+pytestmark = pytest.mark.on_both_engines
+
 
 def failing(error: BaseException) -> Callable[..., None]:
     """A function that raises."""

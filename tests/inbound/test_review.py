@@ -27,6 +27,8 @@ from tests.people import NOON, event, person
 from tests.reviewing import ANN, hold, item_of, let_time_run_out, quarantine
 from tests.store.filling import begin, campaign_under_way, claim, end, state_of
 
+pytestmark = pytest.mark.on_both_engines
+
 EVE = Decider("eve", Source.COMMAND_LINE, "7", "she says so")
 Act = Callable[[Database, int], object]
 

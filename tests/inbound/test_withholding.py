@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from mailbot.core.consent import ConsentEvent, Kind, Source
 from mailbot.core.outbox_states import State
 from mailbot.store import consent, mailboxes
 from tests.inbound.desk import ACCOUNT, Desk
 from tests.inbound.letters import letter, person
 from tests.store.filling import campaign_under_way, claim, state_of
+
+pytestmark = pytest.mark.on_both_engines
 
 
 def test_an_old_wish_heard_again_withholds_nothing_from_who_came_back(desk: Desk) -> None:

@@ -24,6 +24,8 @@ from tests.outbound.sending import ANN, attempts, is_over, opt_out, order_status
 from tests.people import person
 from tests.store.filling import campaign_under_way, let_leases_run_out
 
+pytestmark = pytest.mark.on_both_engines
+
 
 class During:
     """Does something at one step of a message's way, and then lets the step happen."""

@@ -29,6 +29,8 @@ from tests.people import address, person
 from tests.servers import smtp_sink
 from tests.store.filling import campaign_under_way
 
+pytestmark = pytest.mark.on_both_engines
+
 
 async def test_everyone_in_a_campaign_gets_it_once(house: House) -> None:
     people = [f"c{number}@example.org" for number in range(25)]
