@@ -19,8 +19,11 @@ from mailbot.cli import (
     check,
     db,
     demo,
+    erase,
     keys,
+    ledger,
     order_status,
+    policy,
     recognise,
     replay,
     review,
@@ -65,15 +68,18 @@ app.command("demo", rich_help_panel=_DAEMON)(demo.demo)
 app.command("check", rich_help_panel=_DAEMON)(check.check)
 app.command("status", rich_help_panel=_ASK)(status.status)
 app.command("why", rich_help_panel=_ASK)(why.why)
+app.add_typer(ledger.app, name="ledger", rich_help_panel=_ASK)
 app.command("recognise", rich_help_panel=_ASK)(recognise.recognise)
 app.add_typer(review.app, name="review", rich_help_panel=_DO)
 app.command("replay", rich_help_panel=_DO)(replay.replay)
 app.add_typer(suppression.app, name="suppress", rich_help_panel=_DO)
+app.command("erase", rich_help_panel=_DO)(erase.erase)
 app.add_typer(campaign.app, name="campaign", rich_help_panel=_DO)
 app.add_typer(order_status.app, name="order-status", rich_help_panel=_DO)
 app.command("stop-marketing", rich_help_panel=_DO)(stop_marketing.stop_marketing)
 app.command("start-marketing", rich_help_panel=_DO)(stop_marketing.start_marketing)
 app.add_typer(db.app, name="db", rich_help_panel=_DAEMON)
+app.add_typer(policy.app, name="policy", rich_help_panel=_DO)
 app.add_typer(keys.app, name="keys", rich_help_panel=_DAEMON)
 
 

@@ -8,12 +8,12 @@ sequence numbers commit in order and without a gap.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
 from mailbot.core.consent import (
     GENESIS,
@@ -113,36 +113,99 @@ class LedgerFault:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """What a walk along the chain met, up to its end or to the first fault."""
+
+    events: int
+    batches: int  # of these: events about many, or about nobody
+    without_evidence: int
+    head: Head  # the last link that was reached
+    fault: LedgerFault | None
+
+
 def verify(conn: Connection) -> LedgerFault | None:
     """Walk the whole chain; None where every link, every evidence and the head agree."""
-    previous, expected = GENESIS, 1
-    for row in _with_evidence(conn):
-        if row.sequence != expected:
-            return LedgerFault(expected, f"event {expected} is missing")
-        if row.previous_hash != previous or row.hash != link_hash(
-            previous, row.sequence, _chained(row)
-        ):
-            return LedgerFault(row.sequence, f"event {row.sequence} was changed")
-        if row.salt is not None and row.evidence_digest != evidence_digest(
-            row.salt, row.address, row.evidence
-        ):
-            return LedgerFault(row.sequence, f"the evidence of event {row.sequence} was changed")
-        previous, expected = row.hash, expected + 1
-    last = head(conn)
-    if (last.sequence, last.hash) != (expected - 1, previous):
-        return LedgerFault(expected, f"the ledger ends at {expected - 1}, its head says otherwise")
+    return walk(conn).fault
+
+
+def walk(
+    conn: Connection,
+    witnesses: Iterable[Head] = (),
+    progress: Callable[[int], None] | None = None,
+) -> Walked:
+    """Walk the chain link by link, in flat memory; the first fault ends it.
+
+    `witnesses` are heads that somebody wrote down outside this database: the chain has to pass
+    through each. `progress` is told after each thousand events how many there were.
+    """
+    wanted = {witness.sequence: witness.hash for witness in witnesses}
+    last, batches, bare, fault = Head(0, GENESIS), 0, 0, None
+    for row in with_evidence(conn):
+        fault = _fault_of(row, last, wanted.get(row.sequence))
+        if fault is not None:
+            break
+        last = Head(row.sequence, row.hash)
+        batches += row.batch_digest is not None
+        bare += row.salt is None
+        if progress is not None and row.sequence % 1000 == 0:
+            progress(row.sequence)
+    return Walked(last.sequence, batches, bare, last, fault or _fault_at_end(conn, last, wanted))
+
+
+def _fault_of(row: Row[Any], last: Head, written_down: str | None) -> LedgerFault | None:
+    """What is wrong with the link that `row` should be: the one behind `last`."""
+    number = row.sequence
+    if number != last.sequence + 1:
+        return LedgerFault(last.sequence + 1, f"event {last.sequence + 1} is missing")
+    if row.previous_hash != last.hash:
+        what = f"event {number} does not follow event {last.sequence}: "
+        return LedgerFault(number, what + "one of the two was changed, put in or moved")
+    if row.hash != link_hash(last.hash, number, _chained(row)):
+        return LedgerFault(number, f"event {number} was changed, put in or moved")
+    if row.salt is not None and row.evidence_digest != evidence_digest(
+        row.salt, row.address, row.evidence
+    ):
+        return LedgerFault(number, f"the evidence of event {number} was changed")
+    if written_down is not None and written_down != row.hash:
+        what = f"event {number} is another one than when its hash was written down"
+        return LedgerFault(number, f"{what}: the ledger was written anew, up to there at least")
     return None
 
 
-def _with_evidence(conn: Connection) -> Iterator[Row[Any]]:
+def _fault_at_end(conn: Connection, last: Head, wanted: Mapping[int, str]) -> LedgerFault | None:
+    kept = head(conn)
+    if kept.sequence > last.sequence:
+        return LedgerFault(
+            last.sequence + 1,
+            f"the ledger is cut off: its head counts {kept.sequence} events, {last.sequence} stand",
+        )
+    if kept.sequence < last.sequence:
+        what = f"event {kept.sequence + 1} was put in behind the head"
+        return LedgerFault(kept.sequence + 1, what)
+    if kept.hash != last.hash:
+        return LedgerFault(last.sequence, f"the head names another event than {last.sequence}")
+    furthest = max(wanted, default=0)
+    if furthest > last.sequence:
+        what = f"the ledger is cut off: it had {furthest} events when its head was written down"
+        return LedgerFault(last.sequence + 1, f"{what}, and {last.sequence} stand")
+    return None
+
+
+def with_evidence(conn: Connection, *conditions: ColumnElement[bool]) -> Iterator[Row[Any]]:
+    """Events in their order with salt, address and evidence, None each where these are gone.
+
+    Read by a cursor: memory stays flat. `conditions` are about `consent_events`.
+    """
     joined = consent_events.outerjoin(
         consent_evidence, consent_evidence.c.sequence == consent_events.c.sequence
     )
     columns = [*consent_events.c, consent_evidence.c.salt, consent_evidence.c.address,
                consent_evidence.c.evidence]  # fmt: skip
-    whole = select(*columns).select_from(joined).order_by(consent_events.c.sequence)
+    chosen = select(*columns).select_from(joined).order_by(consent_events.c.sequence)
     # On the statement: on the connection the option would stay, for whatever comes after.
-    with conn.execute(whole.execution_options(yield_per=1000)) as rows:
+    chosen = chosen.where(*conditions).execution_options(yield_per=1000)
+    with conn.execute(chosen) as rows:
         yield from rows
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
-from mailbot.store.tables import policy_versions
+from mailbot.store.tables import consent_events, policy_versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +51,40 @@ def add(conn: Connection, version: PolicyVersion) -> None:
             sequence=version.sequence,
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class NamedBefore:
+    """The first event of a span of time that names a version, and when the last was received."""
+
+    sequence: int
+    received_at: datetime
+    policy_version: str
+    latest_at: datetime
+
+
+def next_after(conn: Connection, at: datetime) -> datetime | None:
+    """When the version that follows `at` comes into force; None where none does."""
+    found: datetime | None = conn.execute(
+        select(func.min(policy_versions.c.in_force_at)).where(policy_versions.c.in_force_at > at)
+    ).scalar_one()
+    return found
+
+
+def named_since(
+    conn: Connection, since: datetime, *, besides: str, until: datetime | None
+) -> NamedBefore | None:
+    """The first event received from `since` on (and before `until`) under another version.
+
+    Walks the whole ledger: no index goes by receipt, and a version is added once in a year.
+    """
+    conditions = [consent_events.c.received_at >= since, consent_events.c.policy_version != besides]
+    if until is not None:
+        conditions.append(consent_events.c.received_at < until)
+    row = conn.execute(
+        select(consent_events).where(*conditions).order_by(consent_events.c.sequence).limit(1)
+    ).first()
+    if row is None:
+        return None
+    latest = conn.execute(select(func.max(consent_events.c.received_at)).where(*conditions))
+    return NamedBefore(row.sequence, row.received_at, row.policy_version, latest.scalar_one())

@@ -173,7 +173,7 @@ def test_the_database_refuses_to_truncate_the_ledger(database: Database) -> None
     ("UPDATE consent_events SET kind = 'opt_in' WHERE sequence = 2", "event 2 was changed"),
     ("UPDATE consent_evidence SET address = 'x@example.org' WHERE sequence = 2", "evidence"),
     ("DELETE FROM consent_events WHERE sequence = 2", "event 2 is missing"),
-    ("DELETE FROM consent_events WHERE sequence = 3", "its head says otherwise"),
+    ("DELETE FROM consent_events WHERE sequence = 3", "cut off"),
 ])  # fmt: skip
 def test_verify_finds_what_somebody_changed_behind_the_triggers(
     database: Database, tampering: str, found: str
