@@ -14,6 +14,7 @@ from mailbot.core.eligibility import MessageKind
 from mailbot.core.errors import NotFoundError, RefusedError
 from mailbot.core.outbox_states import FINAL, State, sources_of
 from mailbot.core.person import Person
+from mailbot.store import suppressions
 from mailbot.store.columns import DatabaseTime, insert_unless_there, locked_in_order
 from mailbot.store.engine import now
 from mailbot.store.outbox import PRIORITY, new_message_id
@@ -80,12 +81,18 @@ def create(
 
 
 def add_members(conn: Connection, campaign_id: int, members: Sequence[Member]) -> int:
-    """Add audience lines; a person who is already in it is left out. Returns how many are new."""
+    """Add audience lines; a person who is already in it is left out. Returns how many are new.
+
+    Of somebody who was erased only the hashes are kept: counted as excluded, never queued.
+    """
+    erased = suppressions.erased_among(conn, [member.person for member in members])
     return insert_unless_there(conn, audience_members, [
         {
-            "campaign_id": campaign_id, "line": member.line, "address": member.address.text,
+            "campaign_id": campaign_id, "line": member.line,
+            "address": None if member.person in erased else member.address.text,
             "person_hash": member.person.person_hash,
-            "untagged_hash": member.person.untagged_hash, "fields": dict(member.fields),
+            "untagged_hash": member.person.untagged_hash,
+            "fields": {} if member.person in erased else dict(member.fields),
         }
         for member in members
     ])  # fmt: skip

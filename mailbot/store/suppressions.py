@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from mailbot.core.consent import Reason
 from mailbot.core.person import Person
@@ -35,6 +36,35 @@ def reasons(conn: Connection, person: Person) -> frozenset[Reason]:
     """Why this person is on the list, by the exact or the untagged form; empty if not on it."""
     named = {"exact": person.person_hash, "untagged": person.untagged_hash}
     return frozenset(Reason(reason) for reason in conn.execute(_REASONS, named).scalars())
+
+
+def erased_among(conn: Connection, persons: Collection[Person]) -> frozenset[Person]:
+    """Who of these was erased: of them nothing readable may be stored again."""
+    exact = {person.person_hash for person in persons} | {one.untagged_hash for one in persons}
+    found = select(suppressions.c.person_hash, suppressions.c.untagged_hash).where(
+        suppressions.c.reason == Reason.ERASED
+    )
+    if conn.execute(found.limit(1)).first() is None:
+        return frozenset()
+    rows = conn.execute(
+        found.where(
+            or_(
+                suppressions.c.person_hash.in_(exact),
+                and_(
+                    suppressions.c.untagged_hash != suppressions.c.person_hash,
+                    suppressions.c.untagged_hash.in_(exact),
+                ),
+            )
+        )
+    ).all()
+    known = [Person(row.person_hash, row.untagged_hash) for row in rows]
+    hashes = {one.person_hash for one in known}
+    untagged = {one.untagged_hash for one in known}
+    return frozenset(
+        person
+        for person in persons
+        if person.person_hash in hashes or person.untagged_hash in untagged
+    )
 
 
 def of_person(conn: Connection, person: Person) -> list[Suppression]:
