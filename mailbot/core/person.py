@@ -5,7 +5,9 @@ The person key never rotates: nobody could re-hash those who were erased.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,6 +16,7 @@ from mailbot.core.errors import InputError
 
 MIN_SECRET_BYTES: Final = 32
 PERSON_HASH_DIGITS: Final = 32
+_BLOCK_BYTES: Final = 64  # of SHA-256
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,26 @@ class PersonKey:
         untagged_key = address.untagged_key
         untagged = exact if untagged_key == address.match_key else self._hash(untagged_key)
         return Person(exact, untagged)
+
+    def hasher(self) -> Callable[[str], str]:
+        """What hashes one match key after another like `identify`, several times faster.
+
+        HMAC by its definition (RFC 2104), the two keyed starts computed once.
+        """
+        secret = self.secret
+        if len(secret) > _BLOCK_BYTES:
+            secret = hashlib.sha256(secret).digest()
+        padded = secret.ljust(_BLOCK_BYTES, b"\0")
+        start_inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded) + b"mailbot/person\0")
+        start_outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
+
+        def hash_of(match_key: str) -> str:
+            inner, outer = start_inner.copy(), start_outer.copy()
+            inner.update(match_key.encode())
+            outer.update(inner.digest())
+            return outer.hexdigest()[:PERSON_HASH_DIGITS]
+
+        return hash_of
 
     def _hash(self, match_key: str) -> str:
         return self._mac("person", match_key.encode())[:PERSON_HASH_DIGITS]

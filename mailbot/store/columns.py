@@ -99,32 +99,6 @@ def insert_unless_there(
     )
 
 
-def keep_newest(
-    conn: Connection, table: Table, *, newer: str, rows: Sequence[Mapping[str, object]]
-) -> int:
-    """INSERT `rows`; one whose key is there replaces it where its column `newer` is later.
-
-    Returns how many keys were not there before. No key stands twice in `rows`.
-    """
-    if not rows:
-        return 0
-    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
-    added = insert_unless_there(conn, table, rows)
-    if added == len(rows):
-        return added
-    statement = dialect.insert(table)
-    keys = [column.name for column in table.primary_key]
-    statement = statement.on_conflict_do_update(
-        index_elements=keys,
-        set_={name: statement.excluded[name] for name in rows[0] if name not in keys},
-        where=table.c[newer] < statement.excluded[newer],
-    )
-    size = 30_000 // len(rows[0])
-    for start in range(0, len(rows), size):
-        conn.execute(statement.values(list(rows[start : start + size])))
-    return added
-
-
 def locked_in_order(
     conn: Connection, table: Table, *conditions: ColumnElement[bool] | TextClause
 ) -> ColumnElement[bool]:

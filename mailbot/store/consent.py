@@ -8,7 +8,7 @@ one change of the list follows another, so that an opt-in cannot end an opt-out 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, select, update
 
@@ -26,7 +26,8 @@ from mailbot.core.consent import (
 )
 from mailbot.core.person import Person
 from mailbot.store import ledger
-from mailbot.store.columns import insert_unless_there, keep_newest
+from mailbot.store.columns import insert_unless_there
+from mailbot.store.loading import ListRow, add_or_renew
 from mailbot.store.persons import is_person
 from mailbot.store.tables import ReviewState, consent_events, reviews, suppressions
 
@@ -64,8 +65,28 @@ def record(conn: Connection, event: ConsentEvent) -> Recorded:
     twin = ledger.sequence_of(conn, event.key)  # PostgreSQL: committed while we waited for the head
     if twin is not None:
         return Recorded(twin, is_new=False)
+    event = _as_may_be_kept(conn, event)
     sequence = ledger.append(conn, head, event).sequence
     return Recorded(sequence, is_new=True, added=_change_list(conn, event, sequence))
+
+
+# What others tell of a person. What persons say themselves, after they were erased, is a new fact.
+_TOLD_BY_OTHERS = frozenset({
+    Source.DELIVERY_REPORT, Source.FEEDBACK_REPORT, Source.RELAY, Source.IMPORT, Source.CLOCK,
+    Source.JOURNAL,
+})  # fmt: skip
+
+
+def _as_may_be_kept(conn: Connection, event: ConsentEvent) -> ConsentEvent:
+    """Without what is readable, where others tell it of somebody who was erased."""
+    if event.source not in _TOLD_BY_OTHERS:
+        return event
+    erased = select(suppressions.c.reason).where(
+        suppressions.c.reason == Reason.ERASED, is_person(suppressions, event.person)
+    )
+    if conn.execute(erased.limit(1)).first() is None:
+        return event
+    return replace(event, address=None, evidence={})
 
 
 def record_many(conn: Connection, event: BatchEvent, entries: Sequence[Entry]) -> Recorded:
@@ -76,8 +97,13 @@ def record_many(conn: Connection, event: BatchEvent, entries: Sequence[Entry]) -
     stored. A person stands in `entries` once; the fastest order is by person hash.
     Raises ValueError where `event` does not count these persons, or its kind adds nothing.
     """
-    hashes = [entry.person.person_hash for entry in entries]
-    if (event.count, event.digest) != (len(hashes), batch_digest(hashes)):
+    rows = [(one.person.person_hash, one.person.untagged_hash, one.address) for one in entries]
+    return record_rows(conn, event, rows)
+
+
+def record_rows(conn: Connection, event: BatchEvent, rows: Sequence[ListRow]) -> Recorded:
+    """What `record_many` does, for many thousands: each person as hash, untagged hash, address."""
+    if (event.count, event.digest) != (len(rows), batch_digest(row[0] for row in rows)):
         raise ValueError("the event counts other persons than these")
     reason = ADDS.get(event.kind)
     if reason is None:
@@ -90,17 +116,7 @@ def record_many(conn: Connection, event: BatchEvent, entries: Sequence[Entry]) -
     if twin is not None:
         return Recorded(twin, is_new=False)
     sequence = ledger.append(conn, head, event).sequence
-    added = keep_newest(conn, suppressions, newer="since_at", rows=[
-        {
-            "person_hash": entry.person.person_hash,
-            "reason": reason,
-            "untagged_hash": entry.person.untagged_hash,
-            "since_at": event.received_at,
-            "sequence": sequence,
-            "address": entry.address,
-        }
-        for entry in entries
-    ])  # fmt: skip
+    added = add_or_renew(conn, rows, reason=reason, since_at=event.received_at, sequence=sequence)
     _forget_erased(conn, sequence)
     return Recorded(sequence, is_new=True, added=added)
 
