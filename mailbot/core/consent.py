@@ -150,7 +150,7 @@ def link_hash(previous: str, sequence: int, event: ChainedEvent) -> str:
         event.key, canonical_time(event.received_at), canonical_time(event.recorded_at),
         event.rule, event.policy_version, event.evidence_digest,
     ]  # fmt: skip
-    if event.batch_digest is not None:
+    if (event.batch_count, event.batch_digest) != (None, None):
         columns += [event.batch_count, event.batch_digest]
     return hashlib.sha256(json.dumps(columns, ensure_ascii=False).encode()).hexdigest()
 

@@ -18,6 +18,7 @@ from mailbot.core.consent import (
     Kind,
     Reason,
     Source,
+    batch_digest,
     evidence_digest,
     is_opt_in_too_late,
     link_hash,
@@ -30,7 +31,11 @@ EVENT = ChainedEvent("opt_out", "mail", "a" * 32, "a" * 32, "mail:1", NOON, NOON
 @pytest.mark.parametrize("column", [field.name for field in dataclasses.fields(ChainedEvent)])
 def test_a_change_of_any_column_changes_the_link(column: str) -> None:
     old = getattr(EVENT, column)
-    new: Any = old + timedelta(microseconds=1) if isinstance(old, datetime) else old + "x"
+    new: Any = f"{old}x"
+    if isinstance(old, datetime):
+        new = old + timedelta(microseconds=1)
+    elif column == "batch_count":
+        new = 1
     changed = dataclasses.replace(EVENT, **{column: new})
     assert link_hash(GENESIS, 1, changed) != link_hash(GENESIS, 1, EVENT)
 
@@ -74,4 +79,17 @@ def test_no_event_but_an_explicit_one_takes_anybody_off_the_list() -> None:
     for kind, ended in ENDS.items():
         if Reason.OPT_OUT in ended or Reason.COMPLAINT in ended:
             assert kind is Kind.OPT_IN
-    assert set(ADDS) | set(ENDS) == set(Kind)
+    change_nothing = {Kind.EXPORTED, Kind.POLICY, Kind.RESTORED}
+    assert set(ADDS) | set(ENDS) == set(Kind) - change_nothing
+
+
+def test_a_batch_is_the_same_in_whatever_order_its_persons_come() -> None:
+    assert batch_digest(["b" * 32, "a" * 32]) == batch_digest(["a" * 32, "b" * 32])
+    assert batch_digest(["a" * 32]) != batch_digest(["a" * 32, "b" * 32])
+
+
+def test_an_event_about_one_has_the_same_link_as_before_there_were_batches() -> None:
+    """A ledger that is years old must stay whole: its links know of no batch."""
+    assert link_hash(GENESIS, 1, EVENT) == (
+        "2df998c3ba30e0049fc1fd23b3647bc3e3364cb85f7c6a8c723e5646c0078ecf"
+    )
