@@ -72,6 +72,7 @@ def list_(
     from mailbot.cli.review_json import item_as_json
     from mailbot.cli.review_screen import show_decided, show_waiting
     from mailbot.cli.showing import print_json
+    from mailbot.config.business_days import business_days
     from mailbot.store import reviews
     from mailbot.store.engine import now
 
@@ -80,10 +81,11 @@ def list_(
         waiting = reviews.waiting(conn)
         decided = reviews.decided(conn, limit) if with_decided else []
         count = reviews.count_decided(conn) if with_decided else 0
+    is_business_day = business_days(installation.settings)
     if as_json:
-        print_json([item_as_json(item, at) for item in (*waiting, *decided)])
+        print_json([item_as_json(item, at, is_business_day) for item in (*waiting, *decided)])
         return
-    show_waiting(waiting, at)
+    show_waiting(waiting, at, is_business_day)
     if with_decided:
         show_decided(decided, count)
 
@@ -102,6 +104,7 @@ def show(item_id: _Id, config: Config = DEFAULT_CONFIG, as_json: Json = False) -
     from mailbot.cli.review_json import item_as_json, mail_as_json
     from mailbot.cli.review_screen import show_item, show_kept, show_mail, show_next_step
     from mailbot.cli.showing import print_json
+    from mailbot.config.business_days import business_days
     from mailbot.core.errors import MailbotError
     from mailbot.inbound.review import find_item
     from mailbot.inbound.review_mail import FoundMail, MissingMail
@@ -113,8 +116,9 @@ def show(item_id: _Id, config: Config = DEFAULT_CONFIG, as_json: Json = False) -
         item = find_item(conn, item_id)
         asked = reviews.asked(conn, item)
     evidence = asked.evidence if asked else {}
+    is_business_day = business_days(installation.settings)
     if not as_json:
-        show_item(item, at)
+        show_item(item, at, is_business_day)
     failure: MailbotError | None = None
     mail: FoundMail | MissingMail
     try:
@@ -122,7 +126,11 @@ def show(item_id: _Id, config: Config = DEFAULT_CONFIG, as_json: Json = False) -
     except MailbotError as error:
         failure, mail = error, MissingMail("it cannot be fetched now")
     if as_json:
-        print_json(item_as_json(item, at) | mail_as_json(mail, failure) | {"evidence": evidence})
+        print_json(
+            item_as_json(item, at, is_business_day)
+            | mail_as_json(mail, failure)
+            | {"evidence": evidence}
+        )
     else:
         if isinstance(mail, FoundMail):
             show_mail(mail)

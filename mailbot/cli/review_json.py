@@ -6,6 +6,7 @@ from datetime import datetime
 
 from mailbot.cli.review_screen import MOST_LINES, main_headers
 from mailbot.cli.showing import printable
+from mailbot.core.deadlines import IsBusinessDay, legally_due_at
 from mailbot.core.errors import MailbotError
 from mailbot.core.reading.first_lines import first_lines
 from mailbot.inbound.review import Decided, Decider
@@ -14,7 +15,9 @@ from mailbot.store.reviews import ReviewItem
 from mailbot.store.tables import ReviewState
 
 
-def item_as_json(item: ReviewItem, at: datetime) -> dict[str, object]:
+def item_as_json(
+    item: ReviewItem, at: datetime, is_business_day: IsBusinessDay
+) -> dict[str, object]:
     """Plain values; `due_in_seconds` is None where no end is set, or it is decided."""
     waits = item.state is ReviewState.OPEN and item.person is not None
     return {
@@ -28,6 +31,8 @@ def item_as_json(item: ReviewItem, at: datetime) -> dict[str, object]:
         "folder": item.place.folder,
         "uidvalidity": item.place.uidvalidity,
         "uid": item.place.uid,
+        "received_at": item.counts_from,
+        "legally_due_at": legally_due_at(item.counts_from, is_business_day),
         "opened_at": item.opened_at,
         "due_at": item.due_at if item.person else None,
         "due_in_seconds": int((item.due_at - at).total_seconds()) if waits else None,

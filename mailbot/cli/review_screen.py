@@ -14,6 +14,7 @@ from rich.text import Text
 
 from mailbot.cli.showing import console, counted, moment, printable, span, table, words
 from mailbot.core.consent import Reason
+from mailbot.core.deadlines import IsBusinessDay, legally_due_at
 from mailbot.core.inbound_message import InboundMessage
 from mailbot.core.reading.first_lines import first_lines
 from mailbot.inbound.review import Decided
@@ -32,16 +33,19 @@ MOST_LINES: Final = 20
 # -- several ---------------------------------------------------------------------------------------
 
 
-def show_waiting(items: Sequence[ReviewItem], at: datetime) -> None:
+def show_waiting(items: Sequence[ReviewItem], at: datetime, is_business_day: IsBusinessDay) -> None:
     """The open ones in their order, and how to go on."""
     if not items:
         typer.echo("Nothing waits for a decision.")
         return
-    shown = table("Id", "Due (UTC)", "In", *_OF_EACH, wide="Why", right=["Id"])
+    shown = table("Id", "Due (UTC)", "In", "By law", *_OF_EACH, wide="Why", right=["Id"])
     for item in items:
         due = moment(item.due_at) if item.person else "–"
-        shown.add_row(str(item.id), due, _left(item, at), *_of_each(item))
-    _show_several(shown, [(item, _due(item, at)) for item in items])
+        law = f"{legally_due_at(item.counts_from, is_business_day):%Y-%m-%d}"
+        shown.add_row(str(item.id), due, _left(item, at), law, *_of_each(item))
+    _show_several(
+        shown, [(item, f"{_due(item, at)}; {_by_law(item, is_business_day)}") for item in items]
+    )
     if sys.stdout.isatty():
         typer.echo("\nLook at one: mailbot review show ID")
 
@@ -95,6 +99,10 @@ def _due(item: ReviewItem, at: datetime) -> str:
     return f"due in {span(item.due_at - at)}, at {moment(item.due_at)} UTC"
 
 
+def _by_law(item: ReviewItem, is_business_day: IsBusinessDay) -> str:
+    return f"by law until {legally_due_at(item.counts_from, is_business_day):%Y-%m-%d}"
+
+
 def _left(item: ReviewItem, at: datetime) -> str:
     if item.person is None:
         return "no end"
@@ -119,16 +127,21 @@ def _held(item: ReviewItem) -> str:
 # -- one, with its mail ----------------------------------------------------------------------------
 
 
-def show_item(item: ReviewItem, at: datetime) -> None:
+def show_item(item: ReviewItem, at: datetime, is_business_day: IsBusinessDay) -> None:
     """Everything that is known of it without its mail."""
     is_open = item.state is ReviewState.OPEN
     held = "Held" if is_open and item.person else "Was held" if item.person else "Holds"
     place = item.place
-    due = {"Due": _due(item, at).removeprefix("due ")}
+    due = {
+        "Due": _due(item, at).removeprefix("due "),
+        "By law": f"{moment(legally_due_at(item.counts_from, is_business_day))} UTC "
+        "(ten business days)",
+    }
     rows = (due if is_open else {"Decided": _decision(item)}) | {
         held: _held(item),
         "Rule": item.rule,
         "Why": printable(item.because),
+        "Received": f"{moment(item.counts_from)} UTC",
         "Seen": f"{moment(item.opened_at)} UTC",
         "Place": printable(f"{place.folder}, UID {place.uid}, {place.account}"),
     }

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from mailbot.cli.campaign_report import Numbers, in_numbers
+from mailbot.cli.legal_clock import LegalClock, look_at_clock
+from mailbot.cli.legal_clock import needs as clock_needs
 from mailbot.cli.opening import Opened
 from mailbot.cli.showing import counted, moment, span
 from mailbot.config import Settings, load_person_key
@@ -19,8 +21,10 @@ from mailbot.inbound.watch import account_of
 from mailbot.store import (
     campaigns,
     keys,
+    ledger,
     mailboxes,
     outbox,
+    policies,
     reviews,
     suppressions,
     switches,
@@ -67,6 +71,9 @@ class Situation:
     campaigns: list[Numbers]
     reviews: list[ReviewItem]
     needs: list[str]
+    clock: LegalClock
+    policy_version: str  # in force now
+    ledger_length: int
     # What shadow mode would have changed, by kind; None where mailbot is live.
     shadow: Mapping[str, int] | None = None
 
@@ -109,6 +116,9 @@ class Situation:
                 }
                 for item in self.reviews
             ],
+            "legal_clock": self.clock.as_json(),
+            "policy_version": self.policy_version,
+            "ledger_length": self.ledger_length,
             "needs_a_person": self.needs,
             "shadow": None if self.shadow is None else dict(self.shadow),
         }
@@ -123,6 +133,7 @@ def look(installation: Opened) -> Situation:
         oldest = outbox.oldest_waiting_at(conn)
         items = reviews.waiting(conn)
         marketing = switches.get(conn, switches.MARKETING_STOPPED)
+        clock = look_at_clock(conn, installation.settings, at)
         is_shadow = installation.settings.recognition.mode == "shadow"
         needs = [
             *_key_needs(conn, installation.settings),
@@ -130,6 +141,7 @@ def look(installation: Opened) -> Situation:
             *_mailbox_needs(boxes, at),
             *_outbox_needs(counts, oldest, at, is_stopped=marketing.is_on or is_shadow),
             *_review_needs(items),
+            *clock_needs(clock, at),
         ]
         return Situation(
             shop=installation.settings.shop.name,
@@ -144,6 +156,9 @@ def look(installation: Opened) -> Situation:
             ],
             reviews=items,
             needs=needs,
+            clock=clock,
+            policy_version=policies.in_force(conn, at) or installation.settings.shop.policy_version,
+            ledger_length=ledger.head_sequence(conn),
             shadow=tallies.count_shadow(conn) if is_shadow else None,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,21 +15,33 @@ if TYPE_CHECKING:
     from mailbot.cli.situation import Situation
 
 
-def status(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+def status(
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Print figures for Prometheus instead.")
+    ] = False,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
     """Show mailboxes, list, outbox, campaigns and reviews on one screen.
 
-    Exit code 1 where something needs a person; what it is stands at the end.
+    Exit code 1 where something needs a person; what it is stands at the end. With
+    --metrics it is 0 whenever the figures could be read.
 
     [bold]Examples[/bold]
       mailbot status
       mailbot status --json
+      mailbot status --metrics > /var/lib/node_exporter/mailbot.prom
     """
     from mailbot.cli.opening import opened
     from mailbot.cli.showing import print_json
     from mailbot.cli.situation import look
+    from mailbot.cli.situation_metrics import as_metrics
 
     with opened(config) as installation:
         found = look(installation)
+    if metrics:
+        typer.echo(as_metrics(found), nl=False)
+        return
     if as_json:
         print_json(found.as_json())
     else:
@@ -43,6 +55,7 @@ def _show(found: Situation) -> None:
     from rich.text import Text
 
     from mailbot.cli.campaign_report import show_table
+    from mailbot.cli.legal_clock import lines as clock_lines
     from mailbot.cli.showing import console, counted, printable
 
     screen = console()
@@ -51,7 +64,8 @@ def _show(found: Situation) -> None:
         screen.print()
         screen.print(Text(words, "bold"))
 
-    screen.print(Text(f"{found.shop}, {found.now:%Y-%m-%d %H:%M} UTC", "bold"))
+    policy = f", privacy policy {printable(found.policy_version)}"
+    screen.print(Text(f"{found.shop}, {found.now:%Y-%m-%d %H:%M} UTC{policy}", "bold"))
     if found.marketing.is_on:
         since = f" since {found.marketing.set_at:%Y-%m-%d %H:%M}" if found.marketing.set_at else ""
         words = f"Marketing is stopped{since}: {printable(found.marketing.because)}"
@@ -64,6 +78,9 @@ def _show(found: Situation) -> None:
     total = sum(found.listed.values())
     by_reason = ", ".join(f"{count:,} {reason}" for reason, count in sorted(found.listed.items()))
     screen.print(f"  {counted(total, 'entry', 'entries')}{': ' if total else ''}{by_reason}")
+    heading("Legal clock")
+    for line in clock_lines(found.clock, found.now):
+        screen.print(f"  {line}")
     heading("Outbox")
     _show_outbox(found)
     if found.campaigns:

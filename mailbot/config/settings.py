@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mailbot.config import values
+from mailbot.config.business_days import check_country, check_subdivision
 from mailbot.config.faults import across_tables, in_plain_words
 from mailbot.config.values import (
     DaemonName,
@@ -60,6 +61,22 @@ class ShopSettings(_Table):
     policy_version: PolicyVersion = "1"
     own_domains: tuple[OwnDomain, ...] = Field(default=(), examples=[["hollowandfinch.example"]])
     own_lists: tuple[Line, ...] = Field(default=(), examples=[["help.hollowandfinch.example"]])
+    country: Line | None = Field(default=None, examples=["US"])
+    subdivision: Line | None = Field(default=None, examples=["CA"])
+
+    @field_validator("country", mode="after")
+    @classmethod
+    def _has_holidays(cls, country: str | None) -> str | None:
+        if country is not None:
+            check_country(country)
+        return country
+
+    @field_validator("subdivision", mode="after")
+    @classmethod
+    def _is_part_of_country(cls, subdivision: str | None, info: ValidationInfo) -> str | None:
+        if subdivision is not None and "country" in info.data:  # else that is the fault
+            check_subdivision(info.data["country"], subdivision)
+        return subdivision
 
 
 class StoreSettings(_Table):

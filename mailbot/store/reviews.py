@@ -56,6 +56,12 @@ class ReviewItem:
     decided_at: datetime | None = None
     decided_by: str | None = None
     address: str | None = None
+    received_at: datetime | None = None  # None: not known, opened_at stands for it
+
+    @property
+    def counts_from(self) -> datetime:
+        """When the legal clock of this mail began."""
+        return self.received_at or self.opened_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,5 +248,5 @@ def _item(row: Row[Any]) -> ReviewItem:
         row.id, row.key, person,
         Place(row.account, row.folder, row.uidvalidity, row.uid),
         row.rule, row.because, ReviewState(row.state), row.opened_at, row.due_at,
-        row.decided_at, row.decided_by, row.address,
+        row.decided_at, row.decided_by, row.address, row.received_at,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 
@@ -52,7 +53,9 @@ def test_what_waits_is_listed_due_first_on_top(mailbot: Shell, database: Databas
     first, second = hold(database), hold(database, BOB, "m2")
     let_time_run_out(database, second)
     heading, *lines = mailbot("review", "list").out.splitlines()
-    assert heading.split() == ["Id", "Due", "(UTC)", "In", "Held", "Rule", "Folder", "Why"]
+    assert heading.split() == [
+        "Id", "Due", "(UTC)", "In", "By", "law", "Held", "Rule", "Folder", "Why",
+    ]  # fmt: skip
     assert [line.split()[0] for line in lines] == [str(second), str(first)]
     assert BOB in lines[0]
     assert " overdue " in lines[0]
@@ -67,6 +70,10 @@ def test_json_has_every_fact_of_an_item(mailbot: Shell, database: Database) -> N
     assert 86_000 < item.pop("due_in_seconds") <= 86_400
     opened_at, due_at = item.pop("opened_at"), item.pop("due_at")
     assert opened_at < due_at
+    received_at, legally_due_at = item.pop("received_at"), item.pop("legally_due_at")
+    assert received_at == opened_at
+    days = datetime.fromisoformat(legally_due_at) - datetime.fromisoformat(received_at)
+    assert days >= timedelta(days=13), "ten business days"
     assert item == {
         "id": number, "state": "open", "address": ANN, "person_hash": person(ANN).person_hash,
         "rule": "negation", "because": "the subject says not to",

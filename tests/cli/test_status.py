@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,9 +13,9 @@ from mailbot.core.consent import Kind
 from mailbot.core.outbox_states import State
 from mailbot.store import consent, mailboxes, reviews, switches, tallies
 from mailbot.store.columns import DatabaseTime
-from mailbot.store.engine import Database
+from mailbot.store.engine import Database, now
 from mailbot.store.reviews import Place
-from mailbot.store.tables import mailbox_leases, outbox
+from mailbot.store.tables import mailbox_leases, outbox, watermarks
 from tests.cli.conftest import Shell
 from tests.people import event, person
 from tests.store.filling import begin, campaign_under_way, claim, end, queue_order_status
@@ -171,3 +172,84 @@ def test_shadow_mode_is_told_with_what_it_would_have_done(mailbot: Shell, heard:
     assert "only watches, and sends nothing" in shown.out
     assert "1 × opt out" in shown.out
     assert mailbot("status", "--json").json["shadow"] == {"opt_out": 1}
+
+
+def open_old_review(database: Database, hours: float) -> None:
+    with database.write() as conn:
+        reviews.open_item(
+            conn, key="old", person=None, place=Place("help", "INBOX", 1, 18), rule="unreadable",
+            because="it cannot be read", received_at=now(conn) - timedelta(hours=hours),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [
+        (26, "it may be a request; the time that Gmail and Yahoo give ends in 21 h"),
+        (49, "the time that CAN-SPAM and CASL give ends in"),
+        (24 * 30, "review 1 waits for 30 days: it may be a request, and every deadline is past"),
+    ],
+)
+def test_a_request_that_waits_is_told_before_its_time_is_over(
+    mailbot: Shell, heard: Database, hours: float, words: str
+) -> None:
+    open_old_review(heard, hours)
+    ended = mailbot("status")
+    assert ended.code == 1
+    assert words in ended.out.partition("This needs a person:")[2]
+
+
+def test_the_legal_clock_is_on_the_screen(mailbot: Shell, heard: Database) -> None:
+    assert "No request waits." in mailbot("status").out
+    assert "No opt-out by mail in the last 30 days." in mailbot("status").out
+    open_old_review(heard, 3)
+    with heard.write() as conn:
+        consent.record(conn, event(Kind.OPT_OUT))
+    shown = mailbot("status").out
+    assert "The oldest open request was received 3 h ago (review 1)." in shown
+    assert "Next: our alarm, " in shown
+    assert "Ten business days (CAN-SPAM, CASL; Monday to Friday) end " in shown
+    assert "1 more came before mailbot first read the mailbox." in shown
+    clock = mailbot("status", "--json").json["legal_clock"]
+    assert clock["oldest_open_request"]["next_deadline"] == "our alarm"
+    assert clock["opt_outs_by_mail"]["history"] == 1
+
+
+def test_opt_outs_by_mail_are_timed_from_receipt_to_the_list(
+    mailbot: Shell, heard: Database
+) -> None:
+    with heard.write() as conn:
+        mailboxes.advance(conn, ACCOUNT, "INBOX", 1, 10)
+        mailboxes.finish_first_scan(conn, ACCOUNT, "INBOX", 1)
+        at = now(conn)
+        conn.execute(update(watermarks).values(first_scan_done_at=at - timedelta(days=1)))
+        received = at - timedelta(minutes=3)
+        consent.record(conn, replace(event(Kind.OPT_OUT), received_at=received))
+    told = "1 opt-out by mail in 30 days, from receipt to the list: half within 3 min"
+    assert told in mailbot("status").out
+
+
+def test_holidays_of_the_country_are_told(mailbot: Shell, heard: Database) -> None:
+    text = mailbot.config.read_text().replace("[shop]\n", '[shop]\ncountry = "US"\n', 1)
+    mailbot.config.write_text(text)
+    open_old_review(heard, 3)
+    assert "with the holidays of US" in mailbot("status").out
+
+
+def test_the_policy_in_force_is_told(mailbot: Shell, heard: Database) -> None:
+    assert "privacy policy 7" in mailbot("status").out
+    mailbot("policy", "add", "2027-03")
+    assert "privacy policy 2027-03" in mailbot("status").out
+
+
+def test_the_figures_are_there_for_prometheus(mailbot: Shell, heard: Database) -> None:
+    go_blind(heard)
+    with heard.write() as conn:
+        consent.record(conn, event(Kind.OPT_OUT))
+    ended = mailbot("status", "--metrics")
+    assert ended.code == 0, "a scraper must not take a need for a failure"
+    lines = ended.out.splitlines()
+    assert 'mailbot_suppressions{reason="opt_out"} 1.0' in lines
+    assert "mailbot_ledger_events 1.0" in lines
+    [blind] = [line for line in lines if line.startswith("mailbot_mailbox_blind_seconds{")]
+    assert float(blind.split()[-1]) > 0
