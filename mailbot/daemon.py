@@ -13,6 +13,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -45,8 +46,9 @@ from mailbot.outbound.letterhead import Letterhead
 from mailbot.outbound.order_status import OrderStatusLetters, OrderStatusTypes
 from mailbot.outbound.sender import Sender
 from mailbot.outbound.smtp import RelayConnection
-from mailbot.store import keys, outbox, schema
-from mailbot.store.engine import Database
+from mailbot.store import keys, outbox, retention, schema
+from mailbot.store.engine import Database, now
+from mailbot.store.restoring import Keeper
 
 log = structlog.get_logger()
 
@@ -54,6 +56,8 @@ _CAMPAIGN_TICK = 1  # seconds: also how soon a started campaign is seen
 _SWEEP_TICK = 5  # seconds between two looks for expired leases
 _REVIEW_TICK = 30  # seconds between two looks for overdue review items
 _ALIVE_TICK = 5
+_JOURNAL_TICK = 60  # seconds between two looks whether the database is behind its journal
+_FORGET_TICK = 6 * 3600  # also where a daemon is started anew each day
 _RESEND_AFTER_LEASES = 5
 # Longer than any pause that is still work: a fetch of 500 mails, a slow disk, a look for rows.
 _STUCK_AFTER = 120.0
@@ -72,8 +76,14 @@ def run(settings: Settings) -> int:
     try:
         with database.read() as conn:
             schema.check(conn)
+        # Before anything is sent: is this the database that we knew, or an older one?
+        keeper = Keeper(database, settings.store.journal_folder).attach()
+        keeper.say_running()
+        keeper.keep_quietly()
         is_right_key = _adopt(database, person_key)
-        daemon = _Daemon(settings, database, person_key, token_keys, is_right_key=is_right_key)
+        daemon = _Daemon(
+            settings, database, person_key, token_keys, keeper, is_right_key=is_right_key
+        )
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(daemon.run())
     finally:
@@ -146,11 +156,13 @@ class _Daemon:
         database: Database,
         person_key: PersonKey,
         token_keys: TokenKeys,
+        keeper: Keeper,
         *,
         is_right_key: bool,
     ) -> None:
         self._settings = settings
         self._database = database
+        self._keeper = keeper
         self._is_right_key = is_right_key
         # Unique for each start: a killed daemon's leases are not ours, whatever its name was.
         name = settings.daemon.name or socket.gethostname()
@@ -244,6 +256,8 @@ class _Daemon:
         self._every(ticker, _SWEEP_TICK, self._sweep_leases)
         self._every(ticker, _REVIEW_TICK, self._expire_reviews)
         self._every(ticker, _ALIVE_TICK, self._tell_alive)
+        self._every(ticker, _JOURNAL_TICK, self._keep_journal)
+        self._every(ticker, _FORGET_TICK, self._forget_old_addresses)
         return ticker
 
     def _every(
@@ -278,12 +292,22 @@ class _Daemon:
             version = self._settings.shop.policy_version
             await asyncio.to_thread(review.expire_overdue, self._database, version)
 
+    async def _forget_old_addresses(self) -> None:
+        kept_for = timedelta(days=self._settings.retention.outbox_addresses_days)
+        before = await self._database.look(now) - kept_for
+        forgotten = await asyncio.to_thread(retention.forget, self._database, before)
+        if forgotten.messages or forgotten.members:
+            log.info("addresses_forgotten", messages=forgotten.messages, members=forgotten.members)
+
+    async def _keep_journal(self) -> None:
+        await asyncio.to_thread(self._keeper.keep_quietly)
+
     async def _tell_alive(self) -> None:
         """Ping the watchdog while every part makes progress: a ping by itself proves nothing."""
-        now = boot_seconds()
-        stuck = [watcher.thread.name for watcher in self._watchers if watcher.is_stuck(now)]
+        at = boot_seconds()
+        stuck = [watcher.thread.name for watcher in self._watchers if watcher.is_stuck(at)]
         is_sending = self._settings.recognition.mode == "live"
-        if is_sending and now - self._sender.progressed_at > _STUCK_AFTER:
+        if is_sending and at - self._sender.progressed_at > _STUCK_AFTER:
             stuck.append("sender")
         if stuck:
             log.critical("part_stuck", parts=stuck)

@@ -93,6 +93,7 @@ postal_address = "Lindenhof Tea, 1 Quay, Bristol"
 own_domains = ["shop.example"]
 [store]
 url = "{url}"
+journal = "journal"
 [keys]
 person_file = "person-key"
 tokens = [{{ id = 1, file = "token-key-1" }}]

@@ -12,6 +12,7 @@ from mailbot.core.person import PersonKey
 from mailbot.doctor import refuse_missing_database
 from mailbot.store import keys, schema
 from mailbot.store.engine import Connection, Database
+from mailbot.store.restoring import Keeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ def _database(settings: Settings) -> Iterator[Database]:
     try:
         with database.read() as conn:
             schema.check(conn)
+        Keeper(database, settings.store.journal_folder).attach()
         yield database
     finally:
         database.close()

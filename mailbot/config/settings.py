@@ -33,6 +33,7 @@ from mailbot.config.values import (
     Keyword,
     Line,
     MailAddress,
+    NewFolder,
     Number,
     OwnDomain,
     PolicyVersion,
@@ -83,6 +84,18 @@ class StoreSettings(_Table):
     """[store]: where the list lives. A relative SQLite path starts beside the file."""
 
     url: StoreUrl = "sqlite:////var/lib/mailbot/mailbot.db"
+    journal: NewFolder | None = Field(default=None, examples=["/mnt/other-disk/mailbot-journal"])
+
+    @property
+    def journal_folder(self) -> Path:
+        """Where the journal is, also where none is written."""
+        if self.journal is not None:
+            return self.journal
+        engine, _, file = self.url.partition(":///")
+        if not engine.startswith("sqlite"):
+            return Path("/var/lib/mailbot/journal")
+        database = Path(file.partition("?")[0])
+        return database.with_name(f"{database.stem}-journal")
 
 
 class TokenKeySettings(_Table):
@@ -231,6 +244,12 @@ class AcknowledgementsSettings(_Table):
     every_days: Number = Field(default=30, ge=1, le=3650)
 
 
+class RetentionSettings(_Table):
+    """[retention]: how long readable addresses are kept."""
+
+    outbox_addresses_days: Number = Field(default=180, ge=7, le=36_500)
+
+
 class LogSettings(_Table):
     """[log]: how much is told, and in what form."""
 
@@ -271,6 +290,7 @@ class Settings(BaseSettings):
     campaigns: CampaignsSettings
     order_status: OrderStatusSettings
     acknowledgements: AcknowledgementsSettings = AcknowledgementsSettings()
+    retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
     daemon: DaemonSettings = DaemonSettings()
 

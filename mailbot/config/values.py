@@ -241,6 +241,7 @@ Website = Annotated[str, AfterValidator(_one_line), AfterValidator(_website)]
 StoreUrl = Annotated[Line, AfterValidator(_store_url)]
 Keyword = Annotated[Line, AfterValidator(_keyword)]
 SecretName = Line  # a bare name, or a path: see secrets.py
+NewFolder = Annotated[Path, AfterValidator(_beside_config)]
 ExistingFile = Annotated[Path, AfterValidator(_file)]
 ExistingFolder = Annotated[Path, AfterValidator(_folder)]
 Number = Annotated[int, BeforeValidator(_no_truth_value)]

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, case, insert, select, update
 
 from mailbot.core.consent import Reason
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State, sources_of
 from mailbot.core.person import Person
 from mailbot.store.columns import DatabaseTime
+from mailbot.store.erasure import cancel_erased
 from mailbot.store.persons import is_named, is_person
-from mailbot.store.switches import MARKETING_STOPPED
+from mailbot.store.switches import STOPS_MARKETING
 from mailbot.store.tables import (
     CampaignState,
     campaigns,
@@ -82,13 +83,13 @@ _LOOK = select(
     outbox.c.claimed_by,
     campaigns.c.state.label("campaign_state"),
     ledger_head.c.sequence,
-    switches.c.is_on,
+    switches.c.is_on,  # of those that are; NULL where none is
     suppressions.c.reason,
     suppressions.c.person_hash.label("listed_hash"),
 ).select_from(
     outbox.join(ledger_head, ledger_head.c.id == 1)
     .outerjoin(campaigns, campaigns.c.id == outbox.c.campaign_id)
-    .outerjoin(switches, switches.c.name == MARKETING_STOPPED)
+    .outerjoin(switches, and_(switches.c.name.in_(STOPS_MARKETING), switches.c.is_on))
     .outerjoin(
         suppressions,
         is_named(suppressions, outbox.c.person_hash, outbox.c.untagged_hash),
@@ -133,18 +134,10 @@ class DeliveryOutcome:
 def record_outcome(conn: Connection, outcome: DeliveryOutcome) -> bool:
     """Write what became of an attempt; False where the row was taken over meanwhile.
 
-    A late answer finds its row by the attempt's id, and may turn `uncertain` into `sent`.
+    A late answer finds its row by the attempt's id, and may turn `uncertain` into `sent`. Where the
+    person was erased meanwhile, the reply, which may name the address, is not kept, and a message
+    that would be tried again is cancelled.
     """
-    conn.execute(
-        update(delivery_attempts)
-        .where(delivery_attempts.c.id == outcome.attempt_id)
-        .values(
-            finished_at=DatabaseTime(),
-            outcome=outcome.state,
-            reply=outcome.reply,
-            list_sequence=outcome.list_sequence,
-        )
-    )
     # Only a plain answer may come late; a retry of an uncertain row is decided elsewhere.
     late = {State.UNCERTAIN} if outcome.state in (State.SENT, State.BOUNCED) else set()
     possible = sources_of(outcome.state) & ({State.SENDING} | late)
@@ -152,7 +145,7 @@ def record_outcome(conn: Connection, outcome: DeliveryOutcome) -> bool:
         "state": outcome.state,
         "claimed_by": None,
         "lease_until": None,
-        "last_reply": outcome.reply,
+        "last_reply": case((outbox.c.address.is_not(None), outcome.reply)),
         "withheld_reason": outcome.withheld_reason,
         "finished_at": None,
     }
@@ -170,8 +163,24 @@ def record_outcome(conn: Connection, outcome: DeliveryOutcome) -> bool:
             outbox.c.state.in_(sorted(possible)),
         )
         .values(**values)
+    ).rowcount
+    # Whether it moved or not: the row is locked before its attempts, as erasure does it.
+    is_erased: bool = conn.execute(
+        select(outbox.c.address.is_(None)).where(outbox.c.id == outcome.outbox_id).with_for_update()
+    ).scalar_one()
+    conn.execute(
+        update(delivery_attempts)
+        .where(delivery_attempts.c.id == outcome.attempt_id)
+        .values(
+            finished_at=DatabaseTime(),
+            outcome=outcome.state,
+            reply=None if is_erased else outcome.reply,
+            list_sequence=outcome.list_sequence,
+        )
     )
-    return moved.rowcount == 1
+    if is_erased:
+        cancel_erased(conn, [outcome.outbox_id])
+    return moved == 1
 
 
 @dataclass(frozen=True, slots=True)

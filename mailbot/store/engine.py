@@ -29,7 +29,8 @@ from mailbot.store.committers import PARALLEL_WRITERS, GroupCommitter, ParallelC
 __all__ = ["Connection", "Database", "explained", "make_private", "now"]
 
 T = TypeVar("T")
-_BUSY_TIMEOUT_MS = 30_000
+LEDGER_GREW = "mailbot_ledger_grew"  # in a connection's info: this transaction appended an event
+BUSY_TIMEOUT_MS = 30_000
 # A server behind a dead line must not hang the daemon: libpq's own default is to wait for ever.
 _POSTGRESQL_PATIENCE = {
     "connect_timeout": 10,  # seconds
@@ -46,6 +47,8 @@ class Database:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
         self.where = engine.url.render_as_string(hide_password=True)
+        # Called after each COMMIT that appended to the ledger, before the caller hears of it.
+        self.after_events: Callable[[], object] | None = None
         self._writing = threading.Lock()  # SQLite's one writer
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
         write, where = self.write, self.where
@@ -100,15 +103,24 @@ class Database:
             conn.rollback()
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """One transaction, durable when the block ends, rolled back when it raises."""
+    def write(self, *, is_journaled: bool = True) -> Iterator[Connection]:
+        """One transaction, durable when the block ends, rolled back when it raises.
+
+        What it appended to the ledger is then in the journal as well; `is_journaled` is False for
+        the journal's own writes.
+        """
+        has_grown = False
         with (
             explained(self.where),
             self._one_writer(),
             self.engine.connect() as conn,
             conn.execution_options(mailbot_writes=True).begin(),
         ):
+            conn.info.pop(LEDGER_GREW, None)  # of a transaction that was rolled back
             yield conn
+            has_grown = conn.info.pop(LEDGER_GREW, False)
+        if has_grown and is_journaled and self.after_events is not None:
+            self.after_events()
 
     async def commit(self, function: Callable[[Connection], T]) -> T:
         """Run `function` in a write transaction and return its result after the COMMIT.
@@ -153,10 +165,11 @@ def _prepare_sqlite(engine: Engine) -> None:
     def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
         for pragma in (
-            f"busy_timeout = {_BUSY_TIMEOUT_MS}",
+            f"busy_timeout = {BUSY_TIMEOUT_MS}",
             "journal_mode = WAL",
             "synchronous = FULL",  # a ledger entry that was answered survives a power cut
             "foreign_keys = ON",
+            "secure_delete = ON",  # what is erased is overwritten
         ):
             connection.execute(f"PRAGMA {pragma}").close()
 

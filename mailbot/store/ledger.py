@@ -27,7 +27,7 @@ from mailbot.core.consent import (
 )
 from mailbot.core.person import Person
 from mailbot.store import policies
-from mailbot.store.engine import now
+from mailbot.store.engine import LEDGER_GREW, now
 from mailbot.store.persons import is_person
 from mailbot.store.tables import consent_events, consent_evidence, ledger_head
 
@@ -102,6 +102,7 @@ def append(conn: Connection, last: Head, event: ConsentEvent | BatchEvent) -> He
         )
     )
     conn.execute(update(ledger_head).values(sequence=sequence, hash=link))
+    conn.info[LEDGER_GREW] = True
     return Head(sequence, link)
 
 

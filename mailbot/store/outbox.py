@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, update
 
 from mailbot.core.address import Address
 from mailbot.core.eligibility import MessageKind
@@ -21,6 +21,7 @@ from mailbot.core.person import Person
 from mailbot.store import switches
 from mailbot.store.columns import DatabaseTime, insert_unless_there, locked_in_order
 from mailbot.store.engine import now
+from mailbot.store.erasure import cancel_erased
 from mailbot.store.ledger import head_sequence
 from mailbot.store.persons import is_person
 from mailbot.store.tables import (
@@ -155,13 +156,13 @@ def claim(
     acknowledgements. Several daemons never get the same row (SKIP LOCKED on PostgreSQL, one
     writer on SQLite).
     """
-    due = and_(IS_CLAIMABLE, outbox.c.not_before <= DatabaseTime())
+    due = and_(IS_CLAIMABLE, outbox.c.not_before <= DatabaseTime(), outbox.c.address.is_not(None))
     claimed = _claim_chosen(
         conn, select(outbox.c.id).where(due, IS_NO_CAMPAIGN)
         .order_by(outbox.c.priority, outbox.c.not_before, outbox.c.id),
         claimed_by=claimed_by, lease_seconds=lease_seconds, limit=limit,
     )  # fmt: skip
-    if not with_campaigns or switches.get(conn, switches.MARKETING_STOPPED).is_on:
+    if not with_campaigns or switches.is_marketing_stopped(conn):
         return claimed
     sending = select(campaigns.c.id).where(campaigns.c.state == CampaignState.SENDING)
     for campaign_id in conn.execute(sending.order_by(campaigns.c.send_at)).scalars().all():
@@ -267,6 +268,7 @@ def recover_expired(conn: Connection, *, resend_after_seconds: float) -> Recover
     is_over = and_(IS_LEASED, outbox.c.lease_until <= DatabaseTime())
     queued = _leave(conn, State.CLAIMED, is_over, State.QUEUED)
     uncertain = _leave(conn, State.SENDING, is_over, State.UNCERTAIN)
+    cancel_erased(conn, uncertain)
     return Recovered(queued, uncertain, resend_uncertain(conn, resend_after_seconds))
 
 
@@ -404,7 +406,11 @@ def mark_bounced(conn: Connection, outbox_ids: Collection[int], reply: str) -> i
     return conn.execute(
         update(outbox)
         .where(chosen)
-        .values(state=State.BOUNCED, last_reply=reply, finished_at=DatabaseTime())
+        .values(
+            state=State.BOUNCED,
+            last_reply=case((outbox.c.address.is_not(None), reply)),  # not of an erased one
+            finished_at=DatabaseTime(),
+        )
     ).rowcount
 
 

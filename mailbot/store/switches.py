@@ -11,7 +11,9 @@ from mailbot.store.columns import DatabaseTime, insert_unless_there
 from mailbot.store.engine import now
 from mailbot.store.tables import switches
 
-MARKETING_STOPPED = "marketing_stopped"
+MARKETING_STOPPED = "marketing_stopped"  # by a person
+LIST_DISTRUSTED = "list_distrusted"  # the database is behind its journal (see store.restoring)
+STOPS_MARKETING = (MARKETING_STOPPED, LIST_DISTRUSTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,12 @@ def get(conn: Connection, name: str) -> Switch:
     """The switch as it stands; one never set is off."""
     row = conn.execute(select(switches).where(switches.c.name == name)).first()
     return Switch(row.is_on, row.because or "", row.set_at) if row else Switch(False, "", None)
+
+
+def is_marketing_stopped(conn: Connection) -> bool:
+    """Whether a person, or a list that cannot be trusted, keeps every campaign from sending."""
+    found = select(switches.c.name).where(switches.c.name.in_(STOPS_MARKETING), switches.c.is_on)
+    return conn.execute(found).first() is not None
 
 
 def turn(conn: Connection, name: str, *, is_on: bool, because: str) -> None:
