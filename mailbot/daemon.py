@@ -46,7 +46,7 @@ from mailbot.outbound.letterhead import Letterhead
 from mailbot.outbound.order_status import OrderStatusLetters, OrderStatusTypes
 from mailbot.outbound.sender import Sender
 from mailbot.outbound.smtp import RelayConnection
-from mailbot.store import keys, outbox, retention, schema
+from mailbot.store import keys, ledger, outbox, retention, schema
 from mailbot.store.engine import Database, now
 from mailbot.store.restoring import Keeper
 
@@ -56,6 +56,7 @@ _CAMPAIGN_TICK = 1  # seconds: also how soon a started campaign is seen
 _SWEEP_TICK = 5  # seconds between two looks for expired leases
 _REVIEW_TICK = 30  # seconds between two looks for overdue review items
 _ALIVE_TICK = 5
+_HEAD_TICK = 24 * 3600
 _JOURNAL_TICK = 60  # seconds between two looks whether the database is behind its journal
 _FORGET_TICK = 6 * 3600  # also where a daemon is started anew each day
 _RESEND_AFTER_LEASES = 5
@@ -232,6 +233,7 @@ class _Daemon:
             self._stop_threads.set()
             await sending  # raises what ended the sender, if anything did
             await asyncio.to_thread(self._join)
+            await _guarded(self._tell_head)
             log.info("daemon_stopped")
 
     async def _send(self) -> None:
@@ -256,6 +258,7 @@ class _Daemon:
         self._every(ticker, _SWEEP_TICK, self._sweep_leases)
         self._every(ticker, _REVIEW_TICK, self._expire_reviews)
         self._every(ticker, _ALIVE_TICK, self._tell_alive)
+        self._every(ticker, _HEAD_TICK, self._tell_head)
         self._every(ticker, _JOURNAL_TICK, self._keep_journal)
         self._every(ticker, _FORGET_TICK, self._forget_old_addresses)
         return ticker
@@ -301,6 +304,11 @@ class _Daemon:
 
     async def _keep_journal(self) -> None:
         await asyncio.to_thread(self._keeper.keep_quietly)
+
+    async def _tell_head(self) -> None:
+        """The log is a witness: `mailbot ledger verify --head` asks for what it was told."""
+        last = await self._database.look(ledger.head)
+        log.info("ledger_head", head=f"{last.sequence}:{last.hash}")
 
     async def _tell_alive(self) -> None:
         """Ping the watchdog while every part makes progress: a ping by itself proves nothing."""

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from mailbot.core.consent import Kind
 from mailbot.core.outbox_states import State
-from mailbot.store import consent
+from mailbot.store import consent, ledger
 from mailbot.store.tables import outbox
 from tests.house import House, installed, wait_until
 from tests.people import event
@@ -107,3 +107,15 @@ def test_in_shadow_mode_nothing_leaves(house: House, relay: relays.Relay) -> Non
     with house.database.read() as conn:
         states = conn.execute(select(outbox.c.state).distinct()).scalars().all()
     assert states == [State.QUEUED]
+
+
+def test_the_log_witnesses_the_head_of_the_ledger_when_it_stops(house: House) -> None:
+    daemon = house.start()
+    with house.database.write() as conn:
+        consent.record(conn, event(Kind.OPT_OUT))
+    assert house.end(daemon) == 0
+    with house.database.read() as conn:
+        head = ledger.head(conn)
+    assert f'"head": "1:{head.hash}"' in house.log or f'"head":"1:{head.hash}"' in house.log
+    checked = house.run("ledger", "verify", "--head", f"1:{head.hash}")
+    assert checked.returncode == 0, checked

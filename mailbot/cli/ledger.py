@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -32,31 +33,42 @@ def verify(
             help="A head that was written down: from the log (ledger_head), or from you.",
         ),
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", metavar="FILE", help="A copy of the journal's checkpoint."),
+    ] = None,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
     """Walk the whole ledger: was an event changed, moved, put in, or taken away?
 
     Evidence may be gone only of people who were erased, and the list has to agree
-    with the ledger. An end that was cut off is found by a head that was written
-    down elsewhere: the daemon logs one each day. Exit code 1 where something is wrong.
+    with the ledger. An end that was cut off is found by the journal beside the database,
+    and by a head that was written down elsewhere: the daemon logs one each day.
+    Exit code 1 where something is wrong.
 
     [bold]Examples[/bold]
       mailbot ledger verify
-      mailbot ledger verify --head 1204:9f2c…   # from the journal of last week
+      mailbot ledger verify --head 1204:9f2c…   # from the log of last week
+      mailbot ledger verify --checkpoint /mnt/elsewhere/checkpoint.json
     """
-    from mailbot.cli.ledger_screen import progress, read_head, show_proof
+    from mailbot.cli.ledger_screen import progress, show_proof
+    from mailbot.cli.ledger_witnesses import journal_heads, read_checkpoint, read_head
     from mailbot.cli.opening import opened
     from mailbot.cli.showing import print_json
     from mailbot.store import ledger, proof
 
     witnesses = [read_head(head) for head in heads or ()]
-    with (
-        opened(config) as installation,
-        installation.database.read() as conn,
-        progress(ledger.head_sequence(conn)) as tell,
-    ):
-        found = proof.prove(conn, witnesses, tell)
+    if checkpoint is not None:
+        witnesses.append(read_checkpoint(checkpoint))
+    with opened(config) as installation:
+        # Before the snapshot: the journal is written after each COMMIT, and never ahead of it.
+        witnesses += journal_heads(installation.settings.store.journal_folder)
+        with (
+            installation.database.read() as conn,
+            progress(ledger.head_sequence(conn)) as tell,
+        ):
+            found = proof.prove(conn, witnesses, tell)
     if as_json:
         print_json(_as_json(found))
     else:
@@ -95,7 +107,8 @@ def export(
 
     [bold]Examples[/bold]
       mailbot ledger export ledger.jsonl --reason "audit of 2027, ICO ref. 1204"
-      mailbot ledger export ann.csv --format csv --person ann@example.org --reason "her request"
+      mailbot ledger export ann.csv --format csv --person ann@example.org \\
+          --reason "her request"
     """
     from mailbot.cli.disclosing import Order, disclose
     from mailbot.cli.showing import counted, print_json

@@ -1,8 +1,7 @@
-"""What `mailbot ledger verify` reads and prints."""
+"""What `mailbot ledger verify` prints."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -12,28 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from mailbot.cli.showing import console, counted
-from mailbot.core.errors import InputError
-from mailbot.store.ledger import Head
 from mailbot.store.proof import Proof
 
-_HEAD: Final = re.compile(r"(?P<sequence>[0-9]{1,15}):(?P<hash>[0-9a-f]{64})")
 _WHAT_NEXT: Final = (
     "Somebody, or a damaged disk, changed the database behind mailbot. Change nothing more:\n"
     "copy the database, run `mailbot stop-marketing`, and compare it with your last backup.\n"
     "What follows after this place was not looked at."
 )
-
-
-def read_head(text: str) -> Head:
-    """`SEQ:HASH` as the log and `ledger verify` write it. Raises InputError."""
-    found = _HEAD.fullmatch(text.strip().lower())
-    if found is None:
-        raise InputError(
-            f"“{text[:90]}” is no head of a ledger.",
-            where="--head",
-            next_step="Write its number, a colon and its 64 hex digits, as ledger_head in the log.",
-        )
-    return Head(int(found["sequence"]), found["hash"])
 
 
 @contextmanager
@@ -68,7 +52,9 @@ def show_proof(found: Proof, witnesses: int) -> None:
     listed = counted(found.entries, "entry", "entries")
     screen.print(f"The do-not-send list agrees with it: {listed}.")
     if witnesses:
-        screen.print(f"It passes through {counted(witnesses, 'head')} that you wrote down.")
+        screen.print(
+            f"It passes through {counted(witnesses, 'head')} written down outside the database."
+        )
     screen.print(f"Head: {walked.head.sequence}:{walked.head.hash}")
     if not witnesses:
         screen.print("Keep it elsewhere: with --head it shows later that no end was cut off.")

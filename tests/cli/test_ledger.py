@@ -20,6 +20,7 @@ from mailbot.store.engine import Database
 from mailbot.store.tables import consent_evidence
 from tests.cli.conftest import Ended, Shell
 from tests.people import NOON, event, person
+from tests.store.filling import drop_trigger
 
 MANUAL = Path(__file__).parents[2] / "docs" / "ledger.md"
 
@@ -73,6 +74,45 @@ def test_a_head_from_elsewhere_finds_what_is_cut_off(mailbot: Shell) -> None:
     ended = mailbot("ledger", "verify", "--head", "9:" + "a" * 64)
     assert ended.code == 1
     assert "it had 9 events when its head was written down, and 5 stand" in ended.out
+
+
+def test_a_copy_of_the_checkpoint_is_a_witness_as_well(mailbot: Shell) -> None:
+    ours = {"sequence": 9, "hash": "a" * 64}
+    path = mailbot.write("checkpoint.json", json.dumps(ours))
+    ended = mailbot("ledger", "verify", "--checkpoint", path)
+    assert ended.code == 1
+    assert "it had 9 events when its head was written down" in ended.out
+    for content in ("", "[]", '{"sequence": 9}', '{"sequence": 9, "hash": "x"}'):
+        ended = mailbot("ledger", "verify", "--checkpoint", mailbot.write("other", content))
+        assert ended.code == 65
+        assert "this is no checkpoint of a ledger" in ended.err
+    ended = mailbot("ledger", "verify", "--checkpoint", str(mailbot.folder / "nowhere"))
+    assert "it cannot be read (no such file or directory)" in ended.err
+
+
+def test_the_journal_beside_the_database_is_a_witness(mailbot: Shell, database: Database) -> None:
+    mailbot("suppress", "add", "zoe@example.org")  # the journal now knows six events
+    told = mailbot("ledger", "verify").out
+    assert "It passes through 1 head written down outside the database." in told
+    with database.write() as conn:
+        name = "consent_events_no_delete"
+        made = conn.execute(text(f"SELECT sql FROM sqlite_master WHERE name = '{name}'")).scalar()
+        drop_trigger(conn, name)
+        for table in ("suppressions", "consent_evidence", "consent_events"):
+            conn.execute(text(f"DELETE FROM {table} WHERE sequence = 6"))
+        conn.execute(text(
+            "UPDATE ledger_head SET sequence = 5, "
+            "hash = (SELECT hash FROM consent_events WHERE sequence = 5)"
+        ))  # fmt: skip
+        conn.exec_driver_sql(str(made))  # and nobody sees that it was gone
+    ended = mailbot("ledger", "verify")
+    assert ended.code == 1
+    assert "it had 6 events when its head was written down, and 5 stand" in ended.out
+
+
+def test_nothing_but_the_lines_stands_in_what_is_printed(mailbot: Shell) -> None:
+    """The first write of a command starts the journal, which is told in the log only."""
+    assert len(printed(mailbot("ledger", "export", "-", "--reason", "audit"))) == 5
 
 
 def test_what_is_no_head_is_refused(mailbot: Shell) -> None:
