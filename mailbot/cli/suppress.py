@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mailbot.cli import suppress_import
 from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
 
 if TYPE_CHECKING:
@@ -187,6 +188,10 @@ def list_(
     _show(newest)
     if total > len(newest):
         typer.echo(f"\nThe newest {len(newest)} of {total:,}; --limit shows more.")
+
+
+app.command("import")(suppress_import.import_)
+app.command("imports")(suppress_import.imports)
 
 
 def _as_json(entry: Suppression) -> dict[str, object]:

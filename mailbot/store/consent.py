@@ -29,7 +29,7 @@ from mailbot.store import ledger
 from mailbot.store.columns import insert_unless_there
 from mailbot.store.loading import ListRow, add_or_renew
 from mailbot.store.persons import is_person
-from mailbot.store.tables import ReviewState, consent_events, reviews, suppressions
+from mailbot.store.tables import IS_ERASED, ReviewState, consent_events, reviews, suppressions
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +136,11 @@ def note(conn: Connection, event: BatchEvent) -> int:
 
 def _forget_erased(conn: Connection, sequence: int) -> None:
     """Whoever was erased stays a hash, in whatever file the address comes back."""
-    erased = select(suppressions.c.person_hash).where(suppressions.c.reason == Reason.ERASED)
-    untagged = select(suppressions.c.untagged_hash).where(suppressions.c.reason == Reason.ERASED)
+    # Said by IS_ERASED, whose index would not be used for a parameter.
+    erased = select(suppressions.c.person_hash).where(IS_ERASED)
     if conn.execute(erased.limit(1)).first() is None:
         return
+    untagged = select(suppressions.c.untagged_hash).where(IS_ERASED)
     conn.execute(
         update(suppressions)
         .where(

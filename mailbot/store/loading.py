@@ -37,7 +37,7 @@ def add_or_renew(
     if not rows:
         return 0
     add = _add_to_sqlite if conn.dialect.name == "sqlite" else _add_to_postgresql
-    at = UtcDateTime().bind_processor(conn.dialect)
+    at = UtcDateTime().dialect_impl(conn.dialect).bind_processor(conn.dialect)
     stored = at(since_at) if at is not None else since_at
     added = add(conn, rows, (reason, stored, sequence), _UNLESS_THERE)
     if added < len(rows):

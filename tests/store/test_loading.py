@@ -40,6 +40,16 @@ def test_many_are_on_the_list_after_one_event(database: Database) -> None:
         assert (entry.address, entry.since_at) == (many[7], NOON)
 
 
+def test_a_time_is_stored_in_the_same_form_as_for_one(database: Database) -> None:
+    _record(database, _batch("a@example.org"), "a@example.org")
+    with database.write() as conn:
+        consent.record(conn, event(Kind.OPT_OUT, "b@example.org", key="one"))
+    with database.read() as conn:
+        stored = conn.exec_driver_sql("SELECT since_at FROM suppressions").scalars().all()
+    assert len(stored) == 2
+    assert stored[0] == stored[1]
+
+
 def test_the_same_key_changes_nothing(database: Database) -> None:
     _record(database, _batch("a@example.org"), "a@example.org")
     again = _record(database, _batch("a@example.org", minutes=5), "a@example.org")
