@@ -30,8 +30,9 @@ from mailbot.inbound.imap import Mailbox
 from mailbot.inbound.imap_answers import Folder, Role
 from mailbot.outbound.order_status import OrderStatusTypes
 from mailbot.outbound.smtp import RelayConnection
-from mailbot.store import keys, schema
+from mailbot.store import durability, keys, schema, switches
 from mailbot.store.engine import Connection, Database, now
+from mailbot.store.journal import Journal, compare
 
 EXPIRY_WARNING: Final = timedelta(days=14)
 _LARGEST_SKEW: Final = timedelta(seconds=5)
@@ -121,15 +122,42 @@ def _database(settings: Settings) -> Iterator[Finding]:
         with database.read() as conn:
             schema.check(conn)
             clocks = _clocks(conn)
+            journal = _journal(conn, settings)
+            risks = [
+                Finding(Level.WARN, "database", what, "An opt-out that was answered may be lost.")
+                for what in durability.risks(conn)
+            ]
         with database.write():
             pass  # may this user write at all?
         yield Finding(Level.OK, "database", f"{database.where} has the right schema.")
+        yield from risks
+        yield from journal
         yield from clocks
         yield from _person_key(settings, database)
     except MailbotError as error:
         yield _failure("database", error)
     finally:
         database.close()
+
+
+def _journal(conn: Connection, settings: Settings) -> list[Finding]:
+    """Whether this database holds all that its journal knows; nothing is written."""
+    journal = Journal(settings.store.journal_folder)
+    where = f"{journal.folder}"
+    try:
+        behind, tip = compare(conn, journal), journal.tip()
+    except OSError as error:
+        advice = "Let mailbot's user read and write there, or name another folder."
+        return [
+            Finding(Level.FAIL, "journal", f"{where} cannot be read ({error.strerror}).", advice)
+        ]
+    distrusted = switches.get(conn, switches.LIST_DISTRUSTED)
+    if behind is not None or distrusted.is_on:
+        what = behind.what if behind else distrusted.because
+        return [Finding(Level.FAIL, "journal", f"{what}.", "Run: mailbot restore show")]
+    if tip is None:
+        return [Finding(Level.OK, "journal", f"{where} is begun with the first event.")]
+    return [Finding(Level.OK, "journal", f"{where} knows {tip.sequence} events.")]
 
 
 def _clocks(conn: Connection) -> list[Finding]:

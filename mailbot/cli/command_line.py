@@ -26,6 +26,7 @@ from mailbot.cli import (
     policy,
     recognise,
     replay,
+    restore,
     review,
     run,
     status,
@@ -79,6 +80,7 @@ app.add_typer(order_status.app, name="order-status", rich_help_panel=_DO)
 app.command("stop-marketing", rich_help_panel=_DO)(stop_marketing.stop_marketing)
 app.command("start-marketing", rich_help_panel=_DO)(stop_marketing.start_marketing)
 app.add_typer(db.app, name="db", rich_help_panel=_DAEMON)
+app.add_typer(restore.app, name="restore", rich_help_panel=_DAEMON)
 app.add_typer(policy.app, name="policy", rich_help_panel=_DO)
 app.add_typer(keys.app, name="keys", rich_help_panel=_DAEMON)
 

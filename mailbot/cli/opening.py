@@ -10,6 +10,7 @@ from pathlib import Path
 from mailbot.config import Settings, load, load_person_key
 from mailbot.core.person import PersonKey
 from mailbot.doctor import refuse_missing_database
+from mailbot.log import configure as configure_log
 from mailbot.store import keys, schema
 from mailbot.store.engine import Connection, Database
 from mailbot.store.restoring import Keeper
@@ -67,6 +68,8 @@ def _database(settings: Settings) -> Iterator[Database]:
     try:
         with database.read() as conn:
             schema.check(conn)
+        # What it may have to say goes to standard error: a command's output stays its own.
+        configure_log("error", settings.log.format, own_addresses=settings.own_addresses)
         Keeper(database, settings.store.journal_folder).attach()
         yield database
     finally:

@@ -31,6 +31,7 @@ from mailbot.store import (
     tallies,
 )
 from mailbot.store.engine import Connection, now
+from mailbot.store.journal import Journal, compare
 from mailbot.store.mailboxes import MailboxStatus
 from mailbot.store.reviews import ReviewItem
 from mailbot.store.switches import Switch
@@ -134,12 +135,14 @@ def look(installation: Opened) -> Situation:
         items = reviews.waiting(conn)
         marketing = switches.get(conn, switches.MARKETING_STOPPED)
         clock = look_at_clock(conn, installation.settings, at)
+        is_stopped = switches.is_marketing_stopped(conn)
         is_shadow = installation.settings.recognition.mode == "shadow"
         needs = [
             *_key_needs(conn, installation.settings),
             *([f"marketing is stopped: {marketing.because}"] if marketing.is_on else []),
+            *_journal_needs(conn, installation.settings),
             *_mailbox_needs(boxes, at),
-            *_outbox_needs(counts, oldest, at, is_stopped=marketing.is_on or is_shadow),
+            *_outbox_needs(counts, oldest, at, is_stopped=is_stopped or is_shadow),
             *_review_needs(items),
             *clock_needs(clock, at),
         ]
@@ -189,6 +192,25 @@ def _key_needs(conn: Connection, settings: Settings) -> list[str]:
         keys.check(conn, load_person_key(settings))
     except MailbotError as error:
         return [str(error)]
+    return []
+
+
+def _journal_needs(conn: Connection, settings: Settings) -> list[str]:
+    """A restored backup waits for a word; a journal that lags would not tell of the next one."""
+    distrusted = switches.get(conn, switches.LIST_DISTRUSTED)
+    if distrusted.is_on:
+        return [f"marketing waits, {distrusted.because}: look with `mailbot restore show`"]
+    journal = Journal(settings.store.journal_folder)
+    try:
+        behind, tip = compare(conn, journal), journal.tip()
+    except OSError as error:
+        return [f"the journal cannot be read: {error}"]
+    if behind is not None:
+        return [f"{behind.what}: look with `mailbot restore show`"]
+    missing = ledger.head_sequence(conn) - (tip.sequence if tip else 0)
+    if missing:
+        what = f"{counted(missing, 'event')} not in the journal yet ({journal.folder})"
+        return [f"{what}: can it be written, and is mailbot running?"]
     return []
 
 

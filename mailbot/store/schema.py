@@ -31,7 +31,7 @@ def upgrade(url: str) -> str:
     database = Database.open(url)
     try:
         with database.read() as conn:
-            _refuse_ahead(conn, database.where)
+            refuse_ahead(conn, database.where)
         with explained(database.where), database.engine.connect() as plain:
             conn = plain.execution_options(mailbot_writes=True)
             command.upgrade(_config(conn), "head")
@@ -45,8 +45,8 @@ def upgrade(url: str) -> str:
 def check(conn: Connection) -> None:
     """Raise SchemaError unless the schema is this program's and the ledger has its triggers."""
     where = conn.engine.url.render_as_string(hide_password=True)
-    _refuse_ahead(conn, where)
-    found = _version(conn)
+    refuse_ahead(conn, where)
+    found = version(conn)
     if found != newest_version():
         was = f"at version {found}" if found else "empty"
         raise SchemaError(
@@ -71,12 +71,14 @@ def newest_version() -> str:
     return head
 
 
-def _version(conn: Connection) -> str | None:
+def version(conn: Connection) -> str | None:
+    """The schema's version as the database says; None where it says none."""
     return MigrationContext.configure(conn).get_current_revision()
 
 
-def _refuse_ahead(conn: Connection, where: str) -> None:
-    found = _version(conn)
+def refuse_ahead(conn: Connection, where: str) -> None:
+    """Raise SchemaError where a newer mailbot upgraded it, or tables stand there without one."""
+    found = version(conn)
     known = {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
     if found is not None and found not in known:
         raise SchemaError(

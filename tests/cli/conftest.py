@@ -16,6 +16,7 @@ import pytest
 from mailbot.cli.command_line import main
 from mailbot.store import schema
 from mailbot.store.engine import Database
+from mailbot.store.restoring import Keeper
 
 CONFIG = """\
 [shop]
@@ -131,5 +132,6 @@ def mailbot(bare: Shell) -> Shell:
 def database(mailbot: Shell) -> Iterator[Database]:
     """The installation's database, beside the commands."""
     opened = Database.open(mailbot.url)
+    Keeper(opened, mailbot.folder / "mailbot-journal").attach()
     yield opened
     opened.close()
