@@ -1,4 +1,4 @@
-"""`mailbot suppress import`: what files it reads, what it refuses, and that nothing is half done."""
+"""`mailbot suppress import`: what it reads, what it refuses, and that nothing is half done."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,11 @@ from mailbot.store.engine import Connection, Database
 from mailbot.store.tables import suppressions
 from tests.cli.conftest import Shell
 from tests.people import event
+
+
+@pytest.fixture(name="shell")
+def installation(mailbot: Shell) -> Shell:
+    return mailbot
 
 
 def _listed(shell: Shell) -> dict[str | None, str]:
@@ -40,14 +45,14 @@ def _bad(shell: Shell, name: str) -> list[tuple[int, str, str]]:
 
 
 @pytest.mark.parametrize(("content", "reasons"), [
-    ('{"SuppressedDestinationSummaries": [\n {"EmailAddress": "a@x.de", "Reason": "BOUNCE",\n'
+    (('{"SuppressedDestinationSummaries": [\n {"EmailAddress": "a@x.de", "Reason": "BOUNCE",\n'
      '  "LastUpdateTime": "2026-01-01"},\n {"EmailAddress": "b@x.de", "Reason": "COMPLAINT",'
-     ' "LastUpdateTime": "2026-01-01"}],\n "NextToken": null}',
+     ' "LastUpdateTime": "2026-01-01"}],\n "NextToken": null}'),
      {"a@x.de": "undeliverable", "b@x.de": "complaint"}),
     ("Email address,Reason,Last update time\na@x.de,Bounce,x\nb@x.de,Complaint,x\n",
      {"a@x.de": "undeliverable", "b@x.de": "complaint"}),
-    ('status,reason,email,created\n5.1.1,"550, no such user",a@x.de,1\n4.2.2,full,b@x.de,2\n'
-     "5.7.1,blocked,c@x.de,3\n5.0.0,no,d@x.de,4\n",
+    (('status,reason,email,created\n5.1.1,"550, no such user",a@x.de,1\n4.2.2,full,b@x.de,2\n'
+     "5.7.1,blocked,c@x.de,3\n5.0.0,no,d@x.de,4\n"),
      {"a@x.de": "undeliverable", "d@x.de": "imported"}),
     ("ip,email,created\n192.0.2.1,a@x.de,1\n", {"a@x.de": "complaint"}),
     ("reason,email,created\nMail domain mentioned in email address is unknown,a@x.de,1\n",
@@ -59,13 +64,13 @@ def _bad(shell: Shell, name: str) -> list[tuple[int, str, str]]:
      {"a@x.de": "imported"}),
     ("Email Address,MEMBER_RATING,CLEAN_TIME\na@x.de,2,2026\n", {"a@x.de": "imported"}),
     ("Email Address,First Name,MEMBER_RATING,OPTIN_TIME\nstays@x.de,Ann,2,2026\n", {}),
-    ("EmailAddress,SuppressionReason,Origin,CreatedAt\na@x.de,HardBounce,Recipient,x\n"
-     "b@x.de,SpamComplaint,Recipient,x\nc@x.de,ManualSuppression,Customer,x\n",
+    (("EmailAddress,SuppressionReason,Origin,CreatedAt\na@x.de,HardBounce,Recipient,x\n"
+     "b@x.de,SpamComplaint,Recipient,x\nc@x.de,ManualSuppression,Customer,x\n"),
      {"a@x.de": "undeliverable", "b@x.de": "complaint", "c@x.de": "imported"}),
-    ('uuid,email,name,attributes,status,created_at,updated_at\nu,a@x.de,Ann,"{""a"": 1}",'
-     "blocklisted,x,x\nu,b@x.de,Bob,{},enabled,x,x\n", {"a@x.de": "imported"}),
-    ("uuid,email,name,status,subscription_status\nu,a@x.de,A,enabled,unsubscribed\n"
-     "u,b@x.de,B,enabled,confirmed\n", {"a@x.de": "imported"}),
+    (('uuid,email,name,attributes,status,created_at,updated_at\nu,a@x.de,Ann,"{""a"": 1}",'
+     "blocklisted,x,x\nu,b@x.de,Bob,{},enabled,x,x\n"), {"a@x.de": "imported"}),
+    (("uuid,email,name,status,subscription_status\nu,a@x.de,A,enabled,unsubscribed\n"
+     "u,b@x.de,B,enabled,confirmed\n"), {"a@x.de": "imported"}),
 ])  # fmt: skip
 def test_each_export_is_known_by_its_columns(
     shell: Shell, content: str, reasons: dict[str, str]
@@ -77,7 +82,7 @@ def test_each_export_is_known_by_its_columns(
 
 @pytest.mark.parametrize(("content", "arguments"), [
     (b"Ann@Example.org\n", ()),
-    (b"\xef\xbb\xbfE-Mail;Name\r\nAnn@Example.org;\"A; \"\"B\"\"\r\nC\"\r\n", ()),
+    (b'\xef\xbb\xbfE-Mail;Name\r\nAnn@Example.org;"A; ""B""\r\nC"\r\n', ()),
     ("name\temail\nx\tAnn@Example.org\n".encode("utf-16"), ()),
     ("name|email\nx|Ann@Example.org\n".encode("utf-16-be"), ("--encoding", "utf-16-be")),
     (b"id,kontakt,rest\n1,Ann@Example.org,-\n", ()),
@@ -142,10 +147,13 @@ def test_a_file_of_a_gigabyte_in_one_line_costs_no_memory(shell: Shell) -> None:
         file.write(b"email\nann@example.org\n")
         file.seek(0, os.SEEK_END)
         file.write(b"\nbob@example.org\n")
-    code = f"from mailbot.cli.command_line import main; print(main(['suppress', 'import', {str(path)!r}])); import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"  # noqa: E501
-    ended = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    code = (
+        "import resource\n"
+        "from mailbot.cli.command_line import main\n"
+        f"print(main(['suppress', 'import', {str(path)!r}]))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     code_of, peak = ended.stdout.split()[-2:]
     assert (code_of, int(peak) < 200_000) == ("0", True), ended
     assert set(_listed(shell)) == {"ann@example.org", "bob@example.org"}
@@ -285,7 +293,7 @@ def test_a_killed_import_goes_on_and_leaves_no_addresses_behind(shell: Shell) ->
         "from mailbot.cli.command_line import main\n"
         f"main(['suppress', 'import', {file!r}])\n"
     )
-    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)  # noqa: S603
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert killed.returncode == -9, killed
     assert len(_listed(shell)) == 10_000
     assert list(shell.folder.glob(".mailbot-sorting-*"))
@@ -307,7 +315,7 @@ def test_a_full_disk_in_the_database_is_said_and_the_same_command_goes_on(shell:
     _is_whole(shell, events=4)
 
 
-def _with_a_small_disk(real):  # type: ignore[no-untyped-def]  # wraps what it is given
+def _with_a_small_disk(real: Callable[..., None]) -> Callable[..., None]:
     def limited(database: Database, *arguments: object) -> None:
         with database.engine.connect() as conn:
             pages = conn.exec_driver_sql("PRAGMA page_count").scalar_one()
