@@ -30,7 +30,7 @@ from mailbot.inbound.imap import Mailbox
 from mailbot.inbound.imap_answers import Folder, Role
 from mailbot.outbound.order_status import OrderStatusTypes
 from mailbot.outbound.smtp import RelayConnection
-from mailbot.store import durability, keys, schema, switches
+from mailbot.store import durability, keys, policies, schema, switches
 from mailbot.store.engine import Connection, Database, now
 from mailbot.store.journal import Journal, compare
 
@@ -133,6 +133,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield from risks
         yield from journal
         yield from clocks
+        yield _policy(settings, database)
         yield from _person_key(settings, database)
     except MailbotError as error:
         yield _failure("database", error)
@@ -158,6 +159,16 @@ def _journal(conn: Connection, settings: Settings) -> list[Finding]:
     if tip is None:
         return [Finding(Level.OK, "journal", f"{where} is begun with the first event.")]
     return [Finding(Level.OK, "journal", f"{where} knows {tip.sequence} events.")]
+
+
+def _policy(settings: Settings, database: Database) -> Finding:
+    """Which version each opt-out of now is recorded with, and who says so."""
+    with database.read() as conn:
+        recorded = policies.in_force(conn, now(conn))
+    if recorded is None:
+        what = f"version {settings.shop.policy_version} by the settings, as none is recorded yet."
+        return Finding(Level.OK, "privacy policy", what)
+    return Finding(Level.OK, "privacy policy", f"version {recorded} by `mailbot policy add`.")
 
 
 def _clocks(conn: Connection) -> list[Finding]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mailbot.cli.policy_change import add_version
 from mailbot.doctor import Finding, Level, examine
 from mailbot.store import schema
 from tests.cli.conftest import CONFIG
@@ -227,3 +228,12 @@ def test_a_folder_for_filing_that_is_not_there_is_warned_of(config: Path) -> Non
     change(config, 'username = "help"', 'username = "help"\nfiling = "move"')
     found = [one for one in examine(config) if "no folder Unsubscribed" in one.what]
     assert [one.level for one in found] == [Level.WARN]
+
+
+def test_the_policy_in_force_is_told_with_who_says_so(config: Path) -> None:
+    def told() -> list[str]:
+        return [finding.what for finding in examine(config) if finding.subject == "privacy policy"]
+
+    assert told() == ["version 7 by the settings, as none is recorded yet."]
+    add_version(config, "2027-03", None, None, None)
+    assert told() == ["version 2027-03 by `mailbot policy add`."]
