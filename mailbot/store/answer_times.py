@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -57,27 +58,27 @@ def answer_times(conn: Connection, within: timedelta) -> AnswerTimes:
             watermarks.c.account.not_like(_SHADOW)
         )
     ).scalar_one()
-    rows = conn.execute(
-        select(consent_events.c.received_at, consent_events.c.recorded_at).where(
-            consent_events.c.sequence >= first,
-            consent_events.c.kind == Kind.OPT_OUT,
-            consent_events.c.source == Source.MAIL,
-        )
-    ).all()
-    took = sorted(
-        max(row.recorded_at - row.received_at, timedelta(0))
-        for row in rows
-        if begun is not None and row.received_at >= begun
+    by_mail = select(consent_events.c.received_at, consent_events.c.recorded_at).where(
+        consent_events.c.sequence >= first,
+        consent_events.c.kind == Kind.OPT_OUT,
+        consent_events.c.source == Source.MAIL,
     )
-    history = len(rows) - len(took)
-    return AnswerTimes(len(took), _quantile(took, 50), _quantile(took, 99), history)
+    took, history = array("d"), 0  # seconds, eight bytes each: a busy month has a million
+    with conn.execute(by_mail.execution_options(yield_per=1000)) as rows:
+        for row in rows:
+            if begun is None or row.received_at < begun:
+                history += 1
+            else:
+                took.append(max(0.0, (row.recorded_at - row.received_at).total_seconds()))
+    ordered = sorted(took)
+    return AnswerTimes(len(ordered), _quantile(ordered, 50), _quantile(ordered, 99), history)
 
 
-def _quantile(took: list[timedelta], percent: int) -> timedelta | None:
+def _quantile(took: list[float], percent: int) -> timedelta | None:
     """The shortest time within which so many of a hundred were done."""
     if not took:
         return None
-    return took[max(0, -(-len(took) * percent // 100) - 1)]
+    return timedelta(seconds=took[max(0, -(-len(took) * percent // 100) - 1)])
 
 
 def _first_recorded_since(conn: Connection, at: datetime) -> int:

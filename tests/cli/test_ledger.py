@@ -228,3 +228,13 @@ def test_a_part_is_chosen_by_person_and_time(
 def printed(ended: Ended) -> list[dict[str, object]]:
     assert ended.code == 0, ended
     return [json.loads(line) for line in ended.out.splitlines()]
+
+
+def test_a_ledger_is_whole_after_somebody_was_erased(mailbot: Shell, database: Database) -> None:
+    with database.write() as conn:
+        consent.record(conn, event(Kind.COMPLAINT, "zoe+tea@example.org"))
+        consent.record(conn, event(Kind.OPT_OUT, "zoe@example.org"))
+    assert mailbot("erase", "zoe@example.org", "--note", "ticket 4711", "--yes").code == 0
+    ended = mailbot("ledger", "verify")
+    assert ended.code == 0, ended.out
+    assert "3 of people who were erased" in ended.out, "cleo's one and zoe's two"
