@@ -14,6 +14,21 @@ def safe_cell(value: str) -> str:
     return f"'{value}" if value.startswith(_STARTS_A_FORMULA) else value
 
 
+def restorable_cell(value: str) -> str:
+    """A safe cell from which `without_apostrophe` gives the value back, whatever it holds."""
+    return f"'{value}" if value.startswith("'") else safe_cell(value)
+
+
+def without_apostrophe(cell: str) -> str:
+    """What `restorable_cell` was given."""
+    return cell.removeprefix("'")
+
+
 def safe_row(values: Iterable[object]) -> list[str]:
     """Each value as a safe cell, "" for None."""
     return [safe_cell("" if value is None else str(value)) for value in values]
+
+
+def restorable_cell(value: str) -> str:
+    """A safe cell that `removeprefix("'")` turns back into `value`, whatever it starts with."""
+    return f"'{value}" if value.startswith("'") else safe_cell(value)

@@ -16,8 +16,8 @@ from typing import Final, Protocol
 
 from mailbot.core.address import parse_address
 from mailbot.core.consent import BatchEvent, Kind, Source, batch_digest
+from mailbot.core.csv_cells import without_apostrophe
 from mailbot.core.errors import AddressError, InputError
-from mailbot.core.import_formats import without_apostrophe
 from mailbot.core.person import PersonKey
 from mailbot.core.plain_addresses import plain_match_key
 from mailbot.lists.lines import UNREADABLE, LineReader
@@ -181,7 +181,7 @@ class _Reading:
         self._hash_of = person_key.hasher()
         self._format = layout.format
         self._because = because
-        self._is_own = layout.format is not None and layout.format.name == "mailbot"
+        self._is_own = layout.name == "mailbot" and not layout.is_json
 
     def take(self, row: Row) -> str:
         """Spool the person of `row`; returns what is wrong with it, "" for nothing."""
