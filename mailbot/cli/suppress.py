@@ -194,8 +194,6 @@ app.command("import")(suppress_import.import_)
 app.command("imports")(suppress_import.imports)
 app.command("export")(suppress_export.export)
 app.command("changes")(suppress_export.changes)
-app.command("export")(suppress_export.export)
-app.command("changes")(suppress_export.changes)
 
 
 def _as_json(entry: Suppression) -> dict[str, object]:

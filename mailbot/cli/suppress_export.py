@@ -58,20 +58,21 @@ def export(
     why = checked_reason(reason)
     refuse_existing(file)
     only = Reason(because) if because else None
-    with opened_for_persons(config) as installation, private_file(file) as out:
-        with installation.database.read() as conn:
-            extent = listing.extent(conn, only, with_hashes=with_hashes)
-            sequence = record_giving_out(
-                installation,
-                count=extent.persons,
-                digest=extent.digest,
-                evidence={
-                    "reason": why, "what": because or "list", "format": form,
-                    "entries": str(extent.entries), "hashes": "yes" if with_hashes else "no",
-                },
-            )  # fmt: skip
-            # The same snapshot: what was recorded is what is written.
-            _write(out, form, listing.entries(conn, only), with_hashes=with_hashes)
+    with (
+        opened_for_persons(config) as installation,
+        private_file(file) as out,
+        # One snapshot: what is recorded is what is written.
+        installation.database.read() as conn,
+    ):
+        extent = listing.extent(conn, only, with_hashes=with_hashes)
+        evidence = {
+            "reason": why, "what": because or "list", "format": form,
+            "entries": str(extent.entries), "hashes": "yes" if with_hashes else "no",
+        }  # fmt: skip
+        sequence = record_giving_out(
+            installation, count=extent.persons, digest=extent.digest, evidence=evidence
+        )
+        _write(out, form, listing.entries(conn, only), with_hashes=with_hashes)
     if file == "-":
         return
     if as_json:

@@ -27,8 +27,3 @@ def without_apostrophe(cell: str) -> str:
 def safe_row(values: Iterable[object]) -> list[str]:
     """Each value as a safe cell, "" for None."""
     return [safe_cell("" if value is None else str(value)) for value in values]
-
-
-def restorable_cell(value: str) -> str:
-    """A safe cell that `removeprefix("'")` turns back into `value`, whatever it starts with."""
-    return f"'{value}" if value.startswith("'") else safe_cell(value)

@@ -135,8 +135,3 @@ def recognised(header: Sequence[str], forced: str | None = None) -> Format | Non
         if one.marks <= names and (not one.is_whole_header or one.marks == names):
             return one
     return None
-
-
-def without_apostrophe(cell: str) -> str:
-    """The cell of a mailbot export as it was before it was made safe for spreadsheets."""
-    return cell.removeprefix("'")

@@ -48,7 +48,7 @@ def test_an_export_comes_back_as_it_was(mailbot: Shell, database: Database, form
 
 
 def test_no_cell_of_an_export_is_a_formula(mailbot: Shell, database: Database) -> None:
-    _fill(mailbot, "=sum@example.org", "-1@example.org", "ann@example.org")
+    _fill(mailbot, "=sum@example.org", "+1@example.org", "ann@example.org")
     target = mailbot.folder / "out.csv"
     mailbot("suppress", "export", str(target), "--reason", "audit")
     firsts = {line[0] for line in target.read_text().splitlines()[1:]}
