@@ -10,9 +10,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from mailbot.core.errors import SchemaError, StoreUnavailable
+from mailbot.core.errors import SchemaError, StoreError, StoreUnavailable
 from mailbot.store.engine import Database, explained, make_private
 
+_UPGRADE_LOCK = 7_368_242_611  # any number that nobody else takes in this database
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _ON_BOTH = {"consent_events_no_update", "consent_events_no_delete", "consent_evidence_no_update"}
 LEDGER_TRIGGERS = {
@@ -32,14 +33,36 @@ def upgrade(url: str) -> str:
     try:
         with database.read() as conn:
             refuse_ahead(conn, database.where)
-        with explained(database.where), database.engine.connect() as plain:
-            conn = plain.execution_options(mailbot_writes=True)
-            command.upgrade(_config(conn), "head")
+        while (before := _version_now(database)) != newest_version():
+            try:
+                _migrate(database)
+            except StoreError:
+                if _version_now(database) == before:
+                    raise
+                # Somebody else upgrades as well, and was faster: look where it stands.
         with database.read() as conn:
             check(conn)
     finally:
         database.close()
     return newest_version()
+
+
+def _migrate(database: Database) -> None:
+    with explained(database.where), database.engine.connect() as plain:
+        conn = plain.execution_options(mailbot_writes=True)
+        if not database.is_sqlite:  # where two would make one table; SQLite has one writer
+            conn.execute(text(f"SELECT pg_advisory_lock({_UPGRADE_LOCK})"))
+            conn.commit()  # the lock stays until the connection is closed
+        try:
+            command.upgrade(_config(conn), "head")
+        except BaseException:
+            conn.invalidate()
+            raise
+
+
+def _version_now(database: Database) -> str | None:
+    with database.read() as conn:
+        return version(conn)
 
 
 def check(conn: Connection) -> None:
