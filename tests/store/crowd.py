@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from mailbot.core.consent import BatchEvent, ConsentEvent, Kind, Source, batch_digest
 from mailbot.core.eligibility import Withheld, decide
 from mailbot.core.outbox_states import State
 from mailbot.core.person import Person
+from mailbot.lists.importing import Order, import_list
+from mailbot.lists.rows import Wanted
 from mailbot.store import campaigns, consent, deliveries, outbox, reviews, suppressions
 from mailbot.store.consent import Entry
 from mailbot.store.deliveries import DeliveryOutcome
@@ -20,7 +24,7 @@ from mailbot.store.engine import Connection, Database
 from mailbot.store.outbox import ClaimedRow
 from mailbot.store.reviews import Place
 from mailbot.store.tables import ReviewState
-from tests.people import event, person
+from tests.people import PERSON_KEY, event, person
 
 LEAVERS = tuple(f"leaver{number}@example.org" for number in range(8))  # who never come back
 OTHERS = tuple(f"other{number}@example.org" for number in range(4))  # who come and go
@@ -141,6 +145,28 @@ def add_many(crowd: Crowd, chance: random.Random) -> None:
         crowd.keys.add(key)
 
 
+class _NoBadLines:
+    def add(self, number: int, wrong: str, text: str) -> None:
+        raise AssertionError(f"line {number} {wrong}: {text}")
+
+
+def import_files(crowd: Crowd, chance: random.Random) -> None:
+    """Whole files, as the command does it: its parts, and then the waiting offers of all listed."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number in crowd.rounds():
+            path = Path(folder) / f"{number}.csv"
+            named = chance.sample([*LEAVERS, *OTHERS], 5)
+            path.write_text("\n".join(["email", *named, f"{chance.random()}@example.org"]))
+            done = import_list(
+                crowd.database, PERSON_KEY,
+                Order(path, Wanted(), by="a colleague", policy_version="1"),
+                sort_in=Path(folder), bad_lines=_NoBadLines(), progress=lambda _what, _done: None,
+            )  # fmt: skip
+            assert done.row is not None
+            assert done.counts.persons == 6
+            crowd.keys.add(f"import:{done.row.key}:imported:0")
+
+
 def steer(crowd: Crowd, chance: random.Random) -> None:
     """A colleague who pauses and resumes, and the sweep after a daemon that died."""
     for _ in crowd.rounds():
@@ -166,8 +192,8 @@ def second_daemon(crowd: Crowd, chance: random.Random) -> None:
 
 # Whoever writes to the store in a new way: add a worker.
 WORKERS: tuple[Worker, ...] = (
-    hear_mail, hear_mail, press_one_click, decide_reviews, hear_bounces, add_many, steer,
-    first_daemon, second_daemon,
+    hear_mail, hear_mail, press_one_click, decide_reviews, hear_bounces, add_many,
+    import_files, steer, first_daemon, second_daemon,
 )  # fmt: skip
 
 
