@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mailbot.cli import suppress_export, suppress_import
+from mailbot.cli import suppress_diff, suppress_export, suppress_import
 from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
 
 if TYPE_CHECKING:
@@ -193,6 +193,7 @@ def list_(
 app.command("import")(suppress_import.import_)
 app.command("imports")(suppress_import.imports)
 app.command("export")(suppress_export.export)
+app.command("diff")(suppress_diff.diff)
 app.command("changes")(suppress_export.changes)
 
 

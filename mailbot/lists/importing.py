@@ -102,7 +102,7 @@ def import_list(
     """
     with spool_in(sort_in) as spool:
         counts, key = read_into(spool, person_key, order, bad_lines, progress)
-        _refuse_unreadable(counts, order.path)
+        refuse_empty(counts, order.path)
         if is_trial:
             for group in spool.groups():
                 counts.persons += sum(map(len, spool.parts(group)))
@@ -157,13 +157,14 @@ def _wrong_column(order: Order, counts: Counts, layout: Layout, first: list[str]
     lines = "\n".join(f"  {line[:100]!r}" for line in first)
     return InputError(
         f"{counts.bad:,} of {counts.lines:,} lines hold no address in column “{name}”, so "
-        f"nothing was imported. As mailbot reads it:\n{header}{lines}",
+        f"nothing was done. As mailbot reads it:\n{header}{lines}",
         where=str(order.path),
         next_step="Name the right column by --column NAME (or its number), or the encoding.",
     )
 
 
-def _refuse_unreadable(counts: Counts, path: Path) -> None:
+def refuse_empty(counts: Counts, path: Path) -> None:
+    """Raises InputError where the file has nothing but a header."""
     if not counts.lines:
         raise InputError("there is no line behind the header.", where=str(path))
 

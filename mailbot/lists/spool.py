@@ -23,6 +23,7 @@ from mailbot.core.person import PERSON_HASH_DIGITS
 _PREFIX: Final = ".mailbot-sorting-"
 _LOCK: Final = "lock"
 _HELD: Final = 100_000  # persons in memory before they are written
+BEGINNINGS: Final = tuple(f"{number:02x}" for number in range(256))
 _HASH: Final = PERSON_HASH_DIGITS
 _BOTH: Final = 2 * PERSON_HASH_DIGITS
 
@@ -63,23 +64,28 @@ class Spool:
             yield from part
 
     def parts(self, group: str) -> Iterator[list[SpooledPerson]]:
-        """The same in pieces of a 256th."""
-        self._write()
-        for digits in (f"{number:02x}" for number in range(256)):
-            path = self._folder / f"{group}.{digits}"
-            if not path.exists():
-                continue
-            with _explained(self._folder):
-                lines = path.read_bytes().decode().split("\n")
-            lines.pop()
-            lines.sort()
-            last, part = "", []
-            for line in lines:
-                person_hash = line[:_HASH]
-                if person_hash != last:
-                    part.append((person_hash, line[_HASH:_BOTH], line[_BOTH:]))
-                    last = person_hash
-            yield part
+        """The same in pieces of a 256th, each of whom the hash begins alike."""
+        for digits in BEGINNINGS:
+            yield self.part(group, digits)
+
+    def part(self, group: str, digits: str) -> list[SpooledPerson]:
+        """One piece; `digits` is one of BEGINNINGS."""
+        if self._count:
+            self._write()
+        path = self._folder / f"{group}.{digits}"
+        if not path.exists():
+            return []
+        with _explained(self._folder):
+            lines = path.read_bytes().decode().split("\n")
+        lines.pop()
+        lines.sort()
+        last, part = "", []
+        for line in lines:
+            person_hash = line[:_HASH]
+            if person_hash != last:
+                part.append((person_hash, line[_HASH:_BOTH], line[_BOTH:]))
+                last = person_hash
+        return part
 
 
 def _write_all(number: int, data: bytes) -> None:
