@@ -120,11 +120,12 @@ class Journal:
         _, end = self._last()
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
-            file.truncate(end)  # a line that a crash tore is written anew
+            if file.seek(0, os.SEEK_END) != end:
+                file.truncate(end)  # a line that a crash tore is written anew
             file.seek(end)
             file.write(b"".join(map(_line, lines)))
             file.flush()
-            os.fsync(file.fileno())
+            os.fdatasync(file.fileno())
         if end == 0:
             _sync_folder(self.folder)
         self._set_checkpoint(Head(lines[-1].sequence, lines[-1].hash))
@@ -169,13 +170,11 @@ class Journal:
             return None  # the journal's last line says the same
 
     def _set_checkpoint(self, head: Head) -> None:
-        # The folder is not synced: after a power cut an older checkpoint stands there, which the
-        # journal contains.
+        # Not synced: after a power cut an older one stands there, which the journal contains, or an
+        # empty one, which says nothing.
         fresh = self.folder / f"{CHECKPOINT}.new"
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(json.dumps(asdict(head)).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
         fresh.replace(self.folder / CHECKPOINT)
 
 
