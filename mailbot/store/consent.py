@@ -136,8 +136,9 @@ def note(conn: Connection, event: BatchEvent) -> int:
 
 def _forget_erased(conn: Connection, sequence: int) -> None:
     """Whoever was erased stays a hash, in whatever file the address comes back."""
-    # Said by IS_ERASED, whose index would not be used for a parameter.
-    erased = select(suppressions.c.person_hash).where(IS_ERASED)
+    # Said by IS_ERASED, whose index would not be used for a parameter. SQLite takes it only where
+    # the key's own index cannot answer alone: else it would read the whole list for each part.
+    erased = select(suppressions.c.person_hash).where(IS_ERASED, suppressions.c.untagged_hash != "")
     if conn.execute(erased.limit(1)).first() is None:
         return
     untagged = select(suppressions.c.untagged_hash).where(IS_ERASED)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import event as database_event
 from sqlalchemy import select
 
 from mailbot.core.consent import BatchEvent, Kind, Reason, Source, batch_digest
@@ -100,3 +102,26 @@ def test_an_event_that_counts_others_is_refused(database: Database) -> None:
         _record(database, _batch("a@example.org"), "b@example.org")
     with database.read() as conn:
         assert ledger.head_sequence(conn) == 0
+
+
+@pytest.mark.only_on("sqlite", "PostgreSQL's plan goes by its statistics")
+def test_the_erased_are_found_without_reading_the_whole_list(database: Database) -> None:
+    _record(database, _batch("a@example.org"), "a@example.org")
+    with database.write() as conn:
+        conn.exec_driver_sql("UPDATE suppressions SET reason = 'erased', address = NULL")
+    asked: list[tuple[str, Any]] = []
+
+    def listen(_conn: object, _cursor: object, sql: str, values: Any, *_: object) -> None:
+        if "'erased'" in sql:
+            asked.append((sql, values))
+
+    database_event.listen(database.engine, "before_cursor_execute", listen)
+    _record(database, _batch("b@example.org", key="second"), "b@example.org")
+    database_event.remove(database.engine, "before_cursor_execute", listen)
+    assert len(asked) == 2
+    with database.read() as conn:
+        for sql, values in asked:
+            plan = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
+            named = " ".join(str(row) for row in plan)
+            assert "ix_suppressions_erased" in named, named
+            assert "COVERING INDEX sqlite_autoindex" not in named, named
