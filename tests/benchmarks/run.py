@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.benchmarks import big_list, growing_outbox
+from tests.benchmarks import big_list, growing_outbox, importing
 from tests.benchmarks.measuring import Figure, report
 
 
@@ -18,6 +18,7 @@ def _all(folder: Path, *, is_quick: bool) -> Iterator[Figure]:
     million = 10_000 if is_quick else 1_000_000
     rounds = 3 if is_quick else 5
     yield from big_list.figures(folder, listed=10 * million, audience=million, rounds=rounds)
+    yield from importing.figures(folder, rows=million, rounds=3)
     yield from growing_outbox.figures(folder, rows=10 * million, rounds=rounds)
 
 
