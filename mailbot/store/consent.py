@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from mailbot.core.consent import (
     ADDS,
@@ -28,7 +28,7 @@ from mailbot.core.person import Person
 from mailbot.store import ledger
 from mailbot.store.columns import insert_unless_there
 from mailbot.store.loading import ListRow, add_or_renew
-from mailbot.store.persons import is_person
+from mailbot.store.persons import is_named, is_person
 from mailbot.store.tables import IS_ERASED, ReviewState, consent_events, reviews, suppressions
 
 
@@ -152,6 +152,21 @@ def _forget_erased(conn: Connection, sequence: int) -> None:
     )
 
 
+# Made once: in a storm of opt-outs, building a statement takes longer than running it.
+_ENDED = select(suppressions).where(
+    is_named(suppressions, bindparam("exact"), bindparam("untagged")),
+    suppressions.c.reason.in_(bindparam("reasons", expanding=True)),
+)
+_OPT_INS = select(consent_events.c.source, consent_events.c.received_at).where(
+    consent_events.c.kind == Kind.OPT_IN,
+    is_named(consent_events, bindparam("exact"), bindparam("untagged")),
+)
+
+
+def _named(person: Person) -> dict[str, object]:
+    return {"exact": person.person_hash, "untagged": person.untagged_hash}
+
+
 def _change_list(conn: Connection, event: ConsentEvent, sequence: int) -> int:
     """Bring the list in line with `event`; returns how many entries are new."""
     reason = ADDS.get(event.kind)
@@ -171,15 +186,20 @@ def _change_list(conn: Connection, event: ConsentEvent, sequence: int) -> int:
         "address": event.address,
     })  # fmt: skip
     # A later event for the same reason renews it, so that an opt-in in between cannot end it.
-    conn.execute(
-        update(suppressions)
-        .where(
-            suppressions.c.person_hash == event.person.person_hash,
-            suppressions.c.reason == reason,
-            suppressions.c.since_at < event.received_at,
+    if not added:
+        conn.execute(
+            update(suppressions)
+            .where(
+                suppressions.c.person_hash == event.person.person_hash,
+                suppressions.c.reason == reason,
+                suppressions.c.since_at < event.received_at,
+            )
+            .values(
+                since_at=event.received_at,
+                sequence=sequence,
+                address=func.coalesce(event.address, suppressions.c.address),
+            )
         )
-        .values(since_at=event.received_at, sequence=sequence, address=event.address)
-    )
     if event.person.untagged_hash != event.person.person_hash:
         # A token named the exact hash alone; now the mailbox behind the tag is known as well.
         conn.execute(
@@ -194,11 +214,7 @@ def _change_list(conn: Connection, event: ConsentEvent, sequence: int) -> int:
 
 
 def _end(conn: Connection, event: ConsentEvent, ended: frozenset[Reason]) -> None:
-    rows = conn.execute(
-        select(suppressions).where(
-            is_person(suppressions, event.person), suppressions.c.reason.in_(sorted(ended))
-        )
-    ).all()
+    rows = conn.execute(_ENDED, {**_named(event.person), "reasons": sorted(ended)}).all()
     for row in rows:
         if is_opt_in_too_late(event.kind, event.source, row.since_at, event.received_at):
             continue
@@ -224,11 +240,7 @@ def _is_overtaken(conn: Connection, event: ConsentEvent, reason: Reason) -> bool
     """Whether the person opted in again after this event was received."""
     if reason not in ENDED_BY_OPT_IN:
         return False
-    opt_ins = conn.execute(
-        select(consent_events.c.source, consent_events.c.received_at).where(
-            consent_events.c.kind == Kind.OPT_IN, is_person(consent_events, event.person)
-        )
-    )
+    opt_ins = conn.execute(_OPT_INS, _named(event.person))
     return any(
         not is_opt_in_too_late(Kind.OPT_IN, Source(row.source), event.received_at, row.received_at)
         for row in opt_ins

@@ -157,7 +157,10 @@ class Database:
 
 def now(conn: Connection) -> datetime:
     """The database's clock, in UTC."""
-    return conn.execute(select(DatabaseTime())).scalar_one()
+    return conn.execute(_NOW).scalar_one()
+
+
+_NOW = select(DatabaseTime())
 
 
 def _prepare_sqlite(engine: Engine) -> None:

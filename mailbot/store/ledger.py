@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, insert, select, update
 
 from mailbot.core.consent import (
     GENESIS,
@@ -33,6 +33,14 @@ from mailbot.store.tables import consent_events, consent_evidence, ledger_head
 
 _NOBODY = Person("", "")  # whom an event about many names
 
+# Made once: in a storm of opt-outs, building a statement takes longer than running it.
+_HEAD = select(ledger_head)
+_LOCKED_HEAD = _HEAD.with_for_update()
+_KNOWN = select(consent_events.c.sequence).where(consent_events.c.key == bindparam("named"))
+_ADD_EVENT = insert(consent_events)
+_ADD_EVIDENCE = insert(consent_evidence)
+_MOVE_HEAD = update(ledger_head)
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -44,7 +52,7 @@ class Head:
 
 def head(conn: Connection) -> Head:
     """The ledger's length, which is the list's sequence number, and its last hash."""
-    row = conn.execute(select(ledger_head)).one()
+    row = conn.execute(_HEAD).one()
     return Head(row.sequence, row.hash)
 
 
@@ -55,15 +63,13 @@ def head_sequence(conn: Connection) -> int:
 
 def locked_head(conn: Connection) -> Head:
     """The head, locked until the transaction ends: the list changes for nobody else meanwhile."""
-    row = conn.execute(select(ledger_head).with_for_update()).one()
+    row = conn.execute(_LOCKED_HEAD).one()
     return Head(row.sequence, row.hash)
 
 
 def sequence_of(conn: Connection, key: str) -> int | None:
     """The number of the event with this key, None where there is none."""
-    return conn.execute(
-        select(consent_events.c.sequence).where(consent_events.c.key == key)
-    ).scalar_one_or_none()
+    return conn.execute(_KNOWN, {"named": key}).scalar_one_or_none()
 
 
 def append(conn: Connection, last: Head, event: ConsentEvent | BatchEvent) -> Head:
@@ -92,16 +98,12 @@ def append(conn: Connection, last: Head, event: ConsentEvent | BatchEvent) -> He
     link = link_hash(last.hash, sequence, chained)
     columns = {name: getattr(chained, name) for name in ChainedEvent.__slots__}
     conn.execute(
-        insert(consent_events).values(
-            sequence=sequence, previous_hash=last.hash, hash=link, **columns
-        )
+        _ADD_EVENT, {"sequence": sequence, "previous_hash": last.hash, "hash": link, **columns}
     )
-    conn.execute(
-        insert(consent_evidence).values(
-            sequence=sequence, salt=salt, address=address, evidence=dict(event.evidence)
-        )
-    )
-    conn.execute(update(ledger_head).values(sequence=sequence, hash=link))
+    conn.execute(_ADD_EVIDENCE, {
+        "sequence": sequence, "salt": salt, "address": address, "evidence": dict(event.evidence)
+    })  # fmt: skip
+    conn.execute(_MOVE_HEAD, {"sequence": sequence, "hash": link})
     conn.info[LEDGER_GREW] = True
     return Head(sequence, link)
 

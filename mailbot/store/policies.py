@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from mailbot.store.tables import consent_events, policy_versions
 
@@ -21,14 +21,17 @@ class PolicyVersion:
     sequence: int  # of the ledger's event that recorded it
 
 
+_IN_FORCE = (
+    select(policy_versions.c.version)
+    .where(policy_versions.c.in_force_at <= bindparam("at"))
+    .order_by(policy_versions.c.in_force_at.desc())
+    .limit(1)
+)
+
+
 def in_force(conn: Connection, at: datetime) -> str | None:
     """The version that was in force at `at`; None where none was recorded for that time."""
-    return conn.execute(
-        select(policy_versions.c.version)
-        .where(policy_versions.c.in_force_at <= at)
-        .order_by(policy_versions.c.in_force_at.desc())
-        .limit(1)
-    ).scalar_one_or_none()
+    return conn.execute(_IN_FORCE, {"at": at}).scalar_one_or_none()
 
 
 def all_versions(conn: Connection) -> list[PolicyVersion]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import delete, select, text, update
@@ -225,3 +226,13 @@ def test_the_ledger_itself_holds_no_readable_address(database: Database) -> None
     with database.read() as conn:
         row = conn.execute(select(consent_events)).one()
     assert not any("ann" in str(column) or "example" in str(column) for column in row)
+
+
+def test_a_later_opt_out_by_a_token_keeps_the_address_that_was_known(database: Database) -> None:
+    """A token names a hash alone; the shop may still have to tell who it was."""
+    record(database, event(Kind.OPT_OUT))
+    record(database, replace(event(Kind.OPT_OUT, minutes=5), address=None))
+    with database.read() as conn:
+        [entry] = suppressions.of_person(conn, person("ann@example.org"))
+    assert entry.address == "ann@example.org"
+    assert entry.since_at == NOON + timedelta(minutes=5)
