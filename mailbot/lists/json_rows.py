@@ -12,9 +12,11 @@ from typing import Final
 
 from mailbot.lists.lines import MAX_LINE, Batch
 
-# What may stand around and between the objects: the answer's own frame, and its end.
-_FRAME: Final = re.compile(r'[\s,\[\]]+|\{\s*"[^"\\]{1,80}"\s*:\s*(?=\[)')
-_END: Final = re.compile(r'[\s,\]]*("[^"\\]{1,80}"\s*:\s*("(?:[^"\\]|\\.)*"|null|\d+)\s*)?\}\s*')
+# What may stand around and between the objects: the answer's own frame, and its other members.
+_FRAME: Final = re.compile(
+    r'[\s,\[\]}]+|\{\s*"[^"\\]{1,80}"\s*:\s*(?=\[)'
+    r'|"[^"\\]{1,80}"\s*:\s*(?:"(?:[^"\\]|\\.)*"|null|true|false|-?\d+)'
+)
 _decode: Final = json.JSONDecoder().raw_decode
 
 
@@ -34,7 +36,7 @@ def objects(batches: Iterable[Batch]) -> Iterator[tuple[int, dict[str, str] | No
             held += line + "\n"
             held, found, number = _read(held, number)
             yield from found
-    if held.strip() and not _END.fullmatch(held):
+    if held.strip():
         yield number, None, held[:200]
 
 
@@ -42,7 +44,7 @@ def _read(held: str, number: int) -> tuple[str, list[tuple[int, dict[str, str] |
     found: list[tuple[int, dict[str, str] | None, str]] = []
     at = 0
     while at < len(held):
-        frame = _FRAME.match(held, at) or _END.match(held, at)
+        frame = _FRAME.match(held, at)
         if frame is not None:
             at = frame.end()
             continue
@@ -57,10 +59,13 @@ def _read(held: str, number: int) -> tuple[str, list[tuple[int, dict[str, str] |
                 found.append((number + held.count("\n", 0, at), None, held[at : at + 200]))
                 at = len(held)
             break
-        texts = {
-            str(name).lower(): text if isinstance(text, str) else json.dumps(text)
-            for name, text in value.items()
-        }
+        texts = {str(name).lower(): _as_text(text) for name, text in value.items()}
         found.append((number + held.count("\n", 0, at), texts, held[at : min(end, at + 500)]))
         at = end
     return held[at:], found, number + held.count("\n", 0, at)
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)

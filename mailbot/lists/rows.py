@@ -6,7 +6,7 @@ import csv
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Final, NamedTuple
 
 from mailbot.core.address import parse_address
@@ -17,6 +17,7 @@ from mailbot.lists.lines import MAX_LINE, Batch
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _MAX_LINES_OF_A_ROW: Final = 100
+_UNREADABLE_OBJECTS: Final = 100  # and a file is given up
 
 
 class Row(NamedTuple):
@@ -241,16 +242,21 @@ def _numbered(batches: Iterable[Batch]) -> Iterator[_Line]:
 def _json_rows(
     found: Iterator[tuple[int, dict[str, str] | None, str]], wanted: Wanted
 ) -> tuple[Layout, Iterator[Row]]:
-    held = next((one for one in found if one[1] is not None), None)
-    if held is None or held[1] is None:
+    before: list[tuple[int, dict[str, str] | None, str]] = []
+    first: dict[str, str] | None = None
+    for one in islice(found, _UNREADABLE_OBJECTS):
+        before.append(one)
+        if (first := one[1]) is not None:
+            break
+    if first is None:
         raise InputError("no object of this JSON can be read.")
-    header = tuple(held[1])
+    header = tuple(first)
     known = _format_of(header, wanted)
-    sample = [list(held[1].values())]
+    sample = [list(first.values())]
     at = header.index(known.address) if known else _column(header, sample, wanted.column)
     reads = tuple(header.index(name) for name in known.reads) if known is not None else ()
     layout = Layout(known, "", header, at, reads, is_json=True)
-    return layout, _rows_of_objects(chain([held], found), layout)
+    return layout, _rows_of_objects(chain(before, found), layout)
 
 
 def _rows_of_objects(
