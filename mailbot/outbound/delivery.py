@@ -68,6 +68,29 @@ class Attempt:
         )
 
 
+@dataclass(slots=True)
+class ListMemory:
+    """How far this process has seen the ledger grow: one that is shorter now is another one.
+
+    So it is after a failover to a server that lagged behind, or with a backup put in place under a
+    running daemon; opt-outs may be missing. `went_back` says so, "" while all is well.
+    """
+
+    furthest: int = 0
+    went_back: str = ""
+
+    def is_trusted(self, sequence: int, known_before: int) -> bool:
+        """Take note of a look's `sequence`; `known_before` is `furthest` from before that look."""
+        if sequence < known_before:
+            self.went_back = (
+                f"the ledger ends at event {sequence}, and this daemon has seen {known_before}: "
+                "what was recorded since is missing"
+            )
+            return False
+        self.furthest = max(self.furthest, sequence)
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """What became of an attempt, and what it says about the relay.
@@ -92,7 +115,7 @@ class Stopped(asyncio.CancelledError):
 
 
 async def deliver(
-    database: Database, relay: Relay, attempt: Attempt, outgoing: Outgoing
+    database: Database, relay: Relay, attempt: Attempt, outgoing: Outgoing, memory: ListMemory
 ) -> Delivered:
     """Take one begun attempt through its SMTP transaction. Never raises for what the relay does.
 
@@ -100,6 +123,7 @@ async def deliver(
     """
     stage = Stage.MAIL
     try:
+        known = memory.furthest
         look = await _fresh_look(database, attempt)
         if look is None:
             slow = "no look at the list was less than a second old"
@@ -107,6 +131,9 @@ async def deliver(
         if not look.is_ours:
             # Nothing was said. Written only while nobody has taken the row over.
             return Delivered(attempt.ends(State.QUEUED, "the lease was lost before MAIL"))
+        is_trusted = memory.is_trusted(look.list_sequence, known)
+        if not is_trusted and attempt.row.kind is MessageKind.CAMPAIGN:
+            return Delivered(attempt.ends(State.QUEUED, memory.went_back, look))
         refusal = _refusal(attempt, look)
         if refusal is not None:
             return Delivered(refusal)

@@ -30,6 +30,7 @@ from mailbot.outbound.claims import Claims
 from mailbot.outbound.delivery import (
     Attempt,
     Delivered,
+    ListMemory,
     Outgoing,
     Settlement,
     Stopped,
@@ -38,7 +39,7 @@ from mailbot.outbound.delivery import (
     settle,
 )
 from mailbot.outbound.line import Line, RelayClient
-from mailbot.store import deliveries
+from mailbot.store import deliveries, switches
 from mailbot.store.deliveries import DeliveryOutcome
 from mailbot.store.engine import Database
 from mailbot.store.outbox import ClaimedRow
@@ -96,6 +97,7 @@ class Sender:
         self._sends_marketing = sends_marketing
         self._relay = Breaker()
         self._marketing = Breaker()  # our marketing sender was refused: order status goes on
+        self._list = ListMemory()
         self._in_flight = 0
         self._quiet = asyncio.Event()  # set while nothing is in flight
         self._quiet.set()
@@ -279,7 +281,10 @@ class Sender:
         self, connection: RelayClient, attempt: Attempt, outgoing: Outgoing
     ) -> Delivered:
         try:
-            return await deliver(self._database, connection, attempt, outgoing)
+            delivered = await deliver(self._database, connection, attempt, outgoing, self._list)
+            if self._list.went_back:
+                await self._distrust_list()
+            return delivered
         except StoreError as error:
             # Nothing leaves while the list cannot be read.
             log.error("look_failed", outbox_id=attempt.row.id, why=str(error))
@@ -290,6 +295,19 @@ class Sender:
             state = State.UNCERTAIN if is_past_data else State.QUEUED
             await self._record(attempt, attempt.ends(state, str(stopped)), tries=3)
             raise
+
+    async def _distrust_list(self) -> None:
+        """Stop all marketing until somebody has looked: mailbot restore accept."""
+        what = self._list.went_back
+        log.critical("list_went_back", what=what)
+        try:
+            await self._database.commit(
+                lambda conn: switches.turn(conn, switches.LIST_DISTRUSTED, is_on=True, because=what)
+            )
+        except StoreError as error:
+            log.error("marketing_not_stopped", why=str(error))  # the next look says it again
+        else:
+            self._list = ListMemory()  # the switch keeps watch from here on
 
     async def _record(
         self, attempt: Attempt, outcome: DeliveryOutcome, tries: int = _FOR_EVER

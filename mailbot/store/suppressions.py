@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, bindparam, func, or_, select
 from mailbot.core.consent import Reason
 from mailbot.core.person import Person
 from mailbot.store.persons import is_named, is_person
-from mailbot.store.tables import consent_events, suppressions
+from mailbot.store.tables import IS_ERASED, consent_events, suppressions
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,8 @@ def reasons(conn: Connection, person: Person) -> frozenset[Reason]:
 def erased_among(conn: Connection, persons: Collection[Person]) -> frozenset[Person]:
     """Who of these was erased: of them nothing readable may be stored again."""
     exact = {person.person_hash for person in persons} | {one.untagged_hash for one in persons}
-    found = select(suppressions.c.person_hash, suppressions.c.untagged_hash).where(
-        suppressions.c.reason == Reason.ERASED
-    )
+    # In words, not as a parameter: SQLite would not see that the index of the erased is meant.
+    found = select(suppressions.c.person_hash, suppressions.c.untagged_hash).where(IS_ERASED)
     if conn.execute(found.limit(1)).first() is None:
         return frozenset()
     rows = conn.execute(

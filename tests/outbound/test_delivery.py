@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State
@@ -18,6 +18,7 @@ from mailbot.outbound.sender import Composer
 from mailbot.outbound.smtp import RelayConnection
 from mailbot.store import campaigns, ledger, suppressions, switches
 from mailbot.store.outbox import ClaimedRow
+from mailbot.store.tables import ledger_head
 from mailbot.store.tables import outbox as rows
 from tests.outbound.conftest import House, until
 from tests.outbound.sending import ANN, attempts, is_over, opt_out, order_status, states
@@ -146,6 +147,37 @@ async def test_stop_marketing_stops_what_is_claimed_already(house: House) -> Non
         await until(lambda: states(house.database)[f"order_status:{ANN}"] is State.SENT)
         await until(lambda: states(house.database)[f"campaign:{ANN}"] is State.QUEUED)
     assert len(house.relay.taken) == 1
+
+
+async def test_a_ledger_that_is_shorter_than_it_was_stops_marketing(house: House) -> None:
+    """A failover to a server that lagged behind, or a backup put in place under the daemon."""
+
+    def swap() -> None:
+        if order_is_sent():
+            with house.database.write() as conn:
+                conn.execute(update(ledger_head).values(sequence=1))
+
+    def order_is_sent() -> bool:
+        return states(house.database).get(f"order_status:{ANN}") is State.SENT
+
+    for who in ("x@example.org", "y@example.org", "z@example.org"):
+        opt_out(house.database, who)
+    at_step(house, "compose", swap)
+    order_status(house.database)
+    async with house.sending():
+        await until(order_is_sent)
+        campaign_under_way(house.database, "bob@example.org")
+        await until(lambda: switch(house).is_on)
+        order_status(house.database, key="o2")
+        await until(lambda: len(house.relay.taken) == 2)
+    assert "this daemon has seen 3" in switch(house).because
+    assert states(house.database)["campaign:bob@example.org"] is State.QUEUED
+    assert house.relay.to("bob@example.org") == []
+
+
+def switch(house: House) -> switches.Switch:
+    with house.database.read() as conn:
+        return switches.get(conn, switches.LIST_DISTRUSTED)
 
 
 async def test_a_campaign_cancelled_in_flight_ends_unsent(house: House) -> None:
