@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mailbot.cli.options import Json
+from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
 from mailbot.core.errors import InputError, MailbotError, RefusedError
 
 _KEY_BYTES = 32  # 64 hex digits
@@ -68,6 +68,54 @@ def create(
             "Keep a copy of both somewhere safe: without the person key the list is lost.\n"
             "Another user mailbot runs as? chgrp mailbot them, and chmod 640."
         )
+
+
+@app.command("list")
+def list_(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Which keys are there, and what each is good for. No secret is shown.
+
+    Exit code 1 where the person key is not the one that filled the database.
+
+    [bold]Example[/bold]
+      mailbot keys list
+    """
+    from mailbot.cli.opening import opened
+    from mailbot.cli.showing import console, print_json, printable, table
+    from mailbot.config import load_person_key, load_token_keys
+    from mailbot.store import keys as stored
+
+    with opened(config) as installation:
+        settings = installation.settings
+        person_key, token_keys = load_person_key(settings), load_token_keys(settings)
+        with installation.database.read() as conn:
+            filled_by = stored.filled_by(conn)
+    fits = filled_by in (None, (person_key.key_id, person_key.check_value))
+    signing = token_keys.signing().key_id
+    rows = [
+        (f"token key {one.id}", one.file, "revoked: its tokens ask a person" if one.revoked
+         else "signs new links, verifies old ones" if one.id == signing else "verifies old links")
+        for one in settings.keys.tokens
+    ]  # fmt: skip
+    state = "fills this database" if fits and filled_by else "its database is still empty"
+    if not fits:
+        state = "NOT the key that filled the database: no marketing is sent"
+    rows.insert(0, (f"person key {person_key.key_id}", settings.keys.person_file, state))
+    if as_json:
+        print_json({
+            "person_key_id": person_key.key_id,
+            "fits_database": fits,
+            "token_keys": [
+                {"id": one.id, "file": one.file, "revoked": one.revoked, "signs": one.id == signing}
+                for one in settings.keys.tokens
+            ],
+        })  # fmt: skip
+    else:
+        shown = table("Key", "File", "What it does", wide="What it does")
+        for row in rows:
+            shown.add_row(*map(printable, row))
+        console().print(shown)
+    if not fits:
+        raise typer.Exit(1)
 
 
 def _write(path: Path) -> Path:

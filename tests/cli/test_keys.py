@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import stat
 
-from tests.cli.conftest import Shell
+import pytest
+
+from tests.cli.conftest import CONFIG, Shell
 
 
 def test_both_keys_are_64_hex_digits_for_the_owner_alone(mailbot: Shell) -> None:
@@ -52,3 +54,53 @@ def test_keys_made_here_are_keys_that_can_be_read(mailbot: Shell) -> None:
         (mailbot.folder / name).unlink()
     mailbot("keys", "create", str(mailbot.folder))
     assert mailbot("why", "ann@example.org").code == 1, "nothing is known, and all could be read"
+
+
+def test_the_list_says_what_each_key_is_good_for_and_shows_no_secret(mailbot: Shell) -> None:
+    mailbot("keys", "create", str(mailbot.folder), "--token", "2")
+    mailbot("keys", "create", str(mailbot.folder), "--token", "3")
+    mailbot.write("mailbot.toml", CONFIG.replace(
+        'tokens = [{ id = 1, file = "token-key-1" }]',
+        'tokens = [{ id = 1, file = "token-key-1", revoked = true },'
+        ' { id = 2, file = "token-key-2" }, { id = 3, file = "token-key-3" }]',
+    ))  # fmt: skip
+    mailbot("suppress", "add", "ann@example.org")
+    ended = mailbot("keys", "list")
+    assert ended.code == 0
+    said = {line.split("  ")[0]: line for line in ended.out.splitlines()}
+    assert "revoked" in said["token key 1"]
+    assert "verifies old links" in said["token key 2"]
+    assert "signs new links" in said["token key 3"]
+    assert "fills this database" in ended.out
+    for name in ("person-key", "token-key-1", "token-key-3"):
+        assert (mailbot.folder / name).read_text().strip() not in ended.out
+    told = mailbot("keys", "list", "--json").json
+    assert [(key["id"], key["signs"]) for key in told["token_keys"]] == [
+        (1, False), (2, False), (3, True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [
+    ("suppress", "add", "bob@example.org"),
+    ("suppress", "lift", "ann@example.org", "--note", "n"),
+    ("why", "ann@example.org"),
+    ("erase", "ann@example.org", "--note", "n"),
+    ("campaign", "create", "spring", "--subject", "Teas", "--text", "t.txt", "--audience", "a.csv"),
+])  # fmt: skip
+def test_with_a_wrong_person_key_nothing_is_done_under_hashes_nobody_looks_up(
+    mailbot: Shell, command: tuple[str, ...]
+) -> None:
+    mailbot.write("t.txt", "Hello {{ name }}\n")
+    mailbot.write("a.csv", "email,name\nbob@example.org,Bob\n")
+    mailbot("suppress", "add", "ann@example.org")
+    mailbot.write("person-key", bytes(range(50, 82)).hex() + "\n")
+    (mailbot.folder / "person-key").chmod(0o600)
+    at = [str(mailbot.folder / part) if part.endswith((".txt", ".csv")) else part
+          for part in command]  # fmt: skip
+    ended = mailbot(*at)
+    assert ended.code == 78
+    assert "the person key is not the one that filled this database" in ended.err
+    assert "Put the old key file back" in ended.err
+    listed = mailbot("keys", "list")
+    assert listed.code == 1
+    assert "NOT the key that filled the database" in listed.out
