@@ -8,7 +8,6 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,17 +23,6 @@ from mailbot.log import AddressShortener
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def undo() -> Iterator[None]:
-    """Logging is global: leave it as it was."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    structlog.reset_defaults()
-    logging.captureWarnings(False)
-    root.handlers[:], root.level = handlers, level
 
 
 def _events(out: io.StringIO) -> list[dict[str, Any]]:

@@ -7,12 +7,12 @@ from collections.abc import Collection
 import pytest
 from sqlalchemy import select, text
 
-from mailbot.core.consent import ADDS, Kind, Reason
+from mailbot.core.consent import ADDS, Reason, Source
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.errors import StoreError
 from mailbot.core.outbox_states import State
-from mailbot.store import consent, outbox
-from mailbot.store.engine import Database
+from mailbot.store import consent, erasure, outbox
+from mailbot.store.engine import Database, now
 from mailbot.store.tables import outbox as rows
 from tests.outbound.conftest import House, until
 from tests.outbound.sending import ANN, is_over, order_status
@@ -110,8 +110,10 @@ async def test_what_was_queued_for_somebody_who_is_erased_since_is_cancelled(
 ) -> None:
     queue(house.database, CAMPAIGN)
     with house.database.write() as conn:
-        consent.record(conn, event(Kind.ERASED, ANN))
-        conn.execute(rows.update().values(address=None))
+        erasure.erase(
+            conn, person(ANN), key="erase", source=Source.COMMAND_LINE, received_at=now(conn),
+            policy_version="1", evidence={"by": "admin"},
+        )  # fmt: skip
     assert await what_became_of_it(house) == (State.CANCELLED, None)
 
 
