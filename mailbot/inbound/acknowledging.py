@@ -13,7 +13,7 @@ from mailbot.core.rules.answering import why_not_answered
 from mailbot.inbound.facts import facts_of
 from mailbot.inbound.mail import Mail
 from mailbot.inbound.shop import Shop
-from mailbot.store import outbox
+from mailbot.store import outbox, sent_messages
 from mailbot.store.engine import Connection
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ def acknowledge(conn: Connection, address: Address, mail: Mail, shop: Shop) -> N
     if not is_worth_acknowledging(mail.received_at, mail.first_seen_at):
         return
     message, person = mail.message, shop.person_key.identify(address)
-    is_known = bool(outbox.known_hashes(conn, [person]))
+    is_known = bool(sent_messages.known_hashes(conn, [person]))
     facts = replace(facts_of(shop), known=frozenset({address.match_key} if is_known else ()))
     because = why_not_answered(message, address, facts)
     if because:

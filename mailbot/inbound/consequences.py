@@ -24,7 +24,7 @@ from mailbot.core.verdicts import Bounce, Complaint, OptIn, OptOut, OurMessage, 
 from mailbot.inbound.acknowledging import acknowledge
 from mailbot.inbound.mail import Mail
 from mailbot.inbound.shop import Shop
-from mailbot.store import consent, outbox, reviews, suppressions, tallies
+from mailbot.store import consent, reviews, sent_messages, suppressions, tallies
 from mailbot.store.engine import Connection
 
 # One report may mark so many of our messages: a forged one shall not sweep the list.
@@ -169,7 +169,7 @@ def _bounce(conn: Connection, verdict: Bounce, mail: Mail, shop: Shop) -> tuple[
         return _passing_bounce(conn, our, verdict, mail, shop)
     first = verdict.recipients[0]
     reply = clean(f"{first.status} {first.diagnostic}".strip() or verdict.evidence)
-    outbox.mark_bounced(conn, [each.outbox_id for each in our], reply)
+    sent_messages.mark_bounced(conn, [each.outbox_id for each in our], reply)
     return _record(
         conn, Kind.UNDELIVERABLE, _owners(our), verdict, mail, shop, Source.DELIVERY_REPORT
     )
@@ -253,7 +253,7 @@ def _subjects(
 def _named(conn: Connection, person_hashes: Iterable[str]) -> list[_Subject]:
     """The persons of our tokens, which carry the exact hash alone."""
     return [
-        _Subject(outbox.person_of_hash(conn, person_hash))
+        _Subject(sent_messages.person_of_hash(conn, person_hash))
         for person_hash in dict.fromkeys(person_hashes)
     ]
 

@@ -12,7 +12,7 @@ from mailbot.core.inbound_message import InboundMessage
 from mailbot.core.recognition import mentions
 from mailbot.core.verdicts import Facts, OurMessage
 from mailbot.inbound.shop import Shop
-from mailbot.store import outbox
+from mailbot.store import sent_messages
 from mailbot.store.engine import Connection
 
 _IDS_A_STATEMENT = 5_000  # SQLite takes 32,766 parameters
@@ -55,7 +55,7 @@ def look_up(
         part = wanted[start : start + _IDS_A_STATEMENT]
         texts = [one for one in part if isinstance(one, str)]
         numbers = [one for one in part if isinstance(one, int)]
-        for sent in outbox.messages_named(conn, texts, numbers):
+        for sent in sent_messages.messages_named(conn, texts, numbers):
             our = OurMessage(sent.outbox_id, sent.person, sent.address, sent.kind)
             found[sent.message_id] = found[f"outbox:{sent.outbox_id}"] = our
     return replace(known, our_messages=found, known=_known_among(conn, addresses, shop))
@@ -64,5 +64,5 @@ def look_up(
 def _known_among(conn: Connection, addresses: dict[str, Address], shop: Shop) -> frozenset[str]:
     """The match keys of those who were ever mailed, or stand in an audience."""
     persons = {key: shop.person_key.identify(address) for key, address in addresses.items()}
-    hashes = outbox.known_hashes(conn, list(persons.values()))
+    hashes = sent_messages.known_hashes(conn, list(persons.values()))
     return frozenset(key for key, person in persons.items() if person.person_hash in hashes)

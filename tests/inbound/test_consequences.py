@@ -12,7 +12,7 @@ from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State
 from mailbot.core.tokens import opt_out_address, sign_opt_out
 from mailbot.inbound.filing import Filing
-from mailbot.store import deliveries, outbox
+from mailbot.store import deliveries, sent_messages
 from mailbot.store.engine import Connection, Database
 from mailbot.store.tables import outbox as outbox_rows
 from tests.inbound.desk import Desk
@@ -223,13 +223,15 @@ def test_an_address_with_odd_text_around_it_is_stored_clean(desk: Desk) -> None:
 def test_messages_named_is_asked_once_a_batch(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A first scan of many thousand mails costs one look-up for each five hundred."""
     asked: list[int] = []
-    look = outbox.messages_named
+    look = sent_messages.messages_named
 
-    def note(conn: Connection, ids: list[str], numbers: list[int]) -> list[outbox.SentMessage]:
+    def note(
+        conn: Connection, ids: list[str], numbers: list[int]
+    ) -> list[sent_messages.SentMessage]:
         asked.append(len(ids))
         return look(conn, ids, numbers)
 
-    monkeypatch.setattr(outbox, "messages_named", note)
+    monkeypatch.setattr(sent_messages, "messages_named", note)
     replies = [letter("Hi", "a@example.net", f"In-Reply-To: <{n}@x.example>") for n in range(9)]
     desk.server.drop(desk.user, *replies)
     desk.hear()

@@ -17,7 +17,15 @@ from mailbot.core.outbox_states import State
 from mailbot.core.person import Person
 from mailbot.lists.importing import Order, import_list
 from mailbot.lists.rows import Wanted
-from mailbot.store import campaigns, consent, deliveries, outbox, reviews, suppressions
+from mailbot.store import (
+    campaigns,
+    consent,
+    deliveries,
+    outbox,
+    reviews,
+    sent_messages,
+    suppressions,
+)
 from mailbot.store.consent import Entry
 from mailbot.store.deliveries import DeliveryOutcome
 from mailbot.store.engine import Connection, Database
@@ -123,7 +131,7 @@ def hear_bounces(crowd: Crowd, chance: random.Random) -> None:
             theirs = [told.outbox_id for told in deliveries.messages_to(conn, person(who))]
             chance.shuffle(theirs)
             one = event(Kind.UNDELIVERABLE, who, key=f"bounce:{chance.random()}")
-            outbox.mark_bounced(conn, theirs[:2], "5.1.1")
+            sent_messages.mark_bounced(conn, theirs[:2], "5.1.1")
             consent.record(conn, one)
         crowd.keys.add(one.key)
 

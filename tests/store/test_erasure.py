@@ -24,6 +24,7 @@ from mailbot.store import (
     outbox,
     reviews,
     scrubbing,
+    sent_messages,
     suppressions,
 )
 from mailbot.store.campaigns import Member
@@ -326,7 +327,7 @@ def test_a_delivery_report_that_comes_later_brings_no_address_back(database: Dat
     assert end(database, row, attempt_id, State.SENT)
     erase(database)
     with database.write() as conn:
-        assert outbox.mark_bounced(conn, [row.id], f"550 {MARTHA} unknown") == 1
+        assert sent_messages.mark_bounced(conn, [row.id], f"550 {MARTHA} unknown") == 1
         consent.record(conn, fact(Kind.UNDELIVERABLE, source=Source.DELIVERY_REPORT))
     assert reasons_of(database) == {Reason.ERASED, Reason.UNDELIVERABLE}
     assert all(forms(MARTHA)[1] not in value.casefold() for _, value in every_cell(database))

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select, text, update
 
 from mailbot.core.consent import Kind
 from mailbot.core.outbox_states import CLAIMABLE, State
-from mailbot.store import campaigns, ledger, outbox, suppressions
+from mailbot.store import campaigns, ledger, outbox, sent_messages, suppressions
 from mailbot.store.columns import DatabaseTime
 from mailbot.store.engine import Database
 from mailbot.store.tables import campaigns as campaign_rows
@@ -116,7 +116,8 @@ CHANGES_OF_MANY: dict[str, tuple[State, Callable[[Connection], object]]] = {
         conn, resend_after_seconds=0)),
     "withholding": (State.CLAIMED, lambda conn: outbox.withhold_marketing_of(
         conn, person("ann@example.org"), "opt_out")),
-    "a delivery report": (State.SENT, lambda conn: outbox.mark_bounced(conn, [2, 1], "5.1.1")),
+    "a delivery report": (State.SENT, lambda conn: sent_messages.mark_bounced(
+        conn, [2, 1], "5.1.1")),
     "pausing": (State.CLAIMED, lambda conn: campaigns.pause(conn, "spring", "")),
     "cancelling": (State.QUEUED, lambda conn: campaigns.cancel(conn, "spring", "")),
     "what came back to a cancelled campaign": (

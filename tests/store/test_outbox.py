@@ -15,7 +15,7 @@ from mailbot.core.consent import Kind
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.errors import StoreError
 from mailbot.core.outbox_states import State
-from mailbot.store import campaigns, consent, outbox, switches
+from mailbot.store import campaigns, consent, outbox, sent_messages, switches
 from mailbot.store.engine import Database
 from mailbot.store.tables import outbox as outbox_rows
 from tests.people import address, event, person
@@ -244,12 +244,12 @@ def test_messages_are_found_by_their_message_id_and_number(database: Database) -
     queue_order_status(database)
     [row] = claim(database)
     with database.read() as conn:
-        assert outbox.messages_named(conn, ["<x@y>"]) == []
-        [by_id] = outbox.messages_named(conn, [row.message_id])
-        [by_number] = outbox.messages_named(conn, [], [row.id])
+        assert sent_messages.messages_named(conn, ["<x@y>"]) == []
+        [by_id] = sent_messages.messages_named(conn, [row.message_id])
+        [by_number] = sent_messages.messages_named(conn, [], [row.id])
         assert by_id == by_number
         assert by_id.person == person("ann@example.org")
-        assert outbox.person_of_hash(conn, row.person.person_hash) == row.person
+        assert sent_messages.person_of_hash(conn, row.person.person_hash) == row.person
 
 
 @pytest.mark.only_on("sqlite", "the words of its planner; PostgreSQL's stand below")

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 
 from mailbot.core.errors import RefusedError
 from mailbot.core.outbox_states import TRANSITIONS, State
-from mailbot.store import campaigns, deliveries, outbox
+from mailbot.store import campaigns, deliveries, outbox, sent_messages
 from mailbot.store.columns import DatabaseTime
 from mailbot.store.deliveries import DeliveryOutcome
 from mailbot.store.engine import Database
@@ -105,7 +105,7 @@ class Outbox(RuleBasedStateMachine):
     @rule(row_id=ROWS)
     def bounce_later(self, row_id: int) -> None:
         with self.database.write() as conn:
-            outbox.mark_bounced(conn, [row_id], "5.1.1")
+            sent_messages.mark_bounced(conn, [row_id], "5.1.1")
 
     @rule(verb=st.sampled_from(["pause", "resume", "resume", "resume", "cancel"]))
     def steer(self, verb: str) -> None:
