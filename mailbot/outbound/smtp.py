@@ -13,22 +13,22 @@ import contextlib
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from typing import cast
 
 import aiosmtplib
-from aiosmtplib.protocol import SMTPProtocol
 
 from mailbot.config import RelaySettings
 from mailbot.core.errors import RelayError, RelayLost, RelayRefused, RelayUnavailable
 from mailbot.core.smtp_replies import Reply, Stage
 from mailbot.outbound import relay_words
+from mailbot.outbound.dialogue import Dialogue, GarbledReply
 from mailbot.outbound.wire import is_reply_code, read_reply, readable, stuffed, unspeakable
 
 # RFC 5321 §4.5.3.2.6: the relay may take ten minutes to answer the final dot.
 DOT_TIMEOUT_SECONDS = 600.0
 _QUIT_TIMEOUT_SECONDS = 5.0
 _TROUBLE = (aiosmtplib.SMTPException, OSError)  # TimeoutError and ssl.SSLError are OSErrors
+_EXTENSIONS = {"size", "8bitmime", "smtputf8"}
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _METHOD_UNKNOWN = frozenset({500, 501, 502, 504})  # RFC 4954 §4: try another AUTH mechanism
 
@@ -53,6 +53,8 @@ class RelayConnection:
         self._dot_timeout = dot_timeout_seconds
         self._client: aiosmtplib.SMTP | None = None
         self._transport: asyncio.WriteTransport | None = None
+        self._dialogue: Dialogue | None = None  # from the login on
+        self._offers: frozenset[str] = frozenset()  # extensions, in lower case
         self._takes_utf8 = False
 
     async def connect(self) -> None:
@@ -77,22 +79,18 @@ class RelayConnection:
 
         `smtputf8` says that the message needs it; without the relay's offer the answer is 5.6.7.
         """
-        client = self._connected(Stage.MAIL)
-        self._takes_utf8 = smtputf8 and client.supports_extension("smtputf8")
+        self._connected(Stage.MAIL)
+        self._takes_utf8 = smtputf8 and "smtputf8" in self._offers
         if smtputf8 and not self._takes_utf8:
             # RFC 6531 §3.5: about this one message, found before anything is said.
             return Reply(550, "5.6.7", "the relay carries no addresses outside ASCII")
         refusal = unspeakable(sender, takes_utf8=self._takes_utf8)
         if refusal is not None:
             return refusal
-        options = []
-        if client.supports_extension("size"):
-            options.append(f"SIZE={size}")
-        if client.supports_extension("8bitmime"):
-            options.append("BODY=8BITMIME")
-        if self._takes_utf8:
-            options.append("SMTPUTF8")
-        return await self._say(Stage.MAIL, " ".join([f"MAIL FROM:<{sender}>", *options]))
+        size_given = f" SIZE={size}" if "size" in self._offers else ""
+        body = " BODY=8BITMIME" if "8bitmime" in self._offers else ""
+        utf8 = " SMTPUTF8" if self._takes_utf8 else ""
+        return await self._say(Stage.MAIL, f"MAIL FROM:<{sender}>{size_given}{body}{utf8}")
 
     async def rcpt(self, recipient: str) -> Reply:
         """RCPT TO: one recipient a transaction."""
@@ -111,12 +109,12 @@ class RelayConnection:
             return reply
         if reply.code != 354:
             raise self._lost(f"the relay answered DATA with {reply}", Stage.DATA)
-        protocol = self._protocol(Stage.DATA)
-        async with self._told(Stage.DATA):
-            protocol.write(stuffed(message))  # raises before it writes, or not at all
-        async with self._told(Stage.DOT):
-            response = await protocol.read_response(timeout=self._dot_timeout)
-        return self._judge_end(self._understood(Stage.DOT, response))
+        dialogue = self._connected(Stage.DATA)
+        try:
+            dialogue.say(stuffed(message))  # raises before it writes, or not at all
+        except OSError as error:
+            raise self._lost(relay_words.lost(error), Stage.DATA) from error
+        return self._judge_end(await self._reply(dialogue, Stage.DOT, self._dot_timeout))
 
     async def reset(self) -> None:
         """RSET: forget the transaction that did not end. RelayLost where the relay will not."""
@@ -134,7 +132,7 @@ class RelayConnection:
 
     def abort(self) -> None:
         """Hang up at once: what still waits to be written is never sent."""
-        client, self._client = self._client, None
+        client, self._client, self._dialogue = self._client, None, None
         # The library lets go of its transport, and closes it gently, whenever it sees trouble.
         transport, self._transport = self._transport, None
         if transport is not None:
@@ -166,12 +164,22 @@ class RelayConnection:
         self._client = client
         await client.connect()
         self._hold_transport()
-        self._protocol(Stage.CONNECT)
+        self._ask_nothing_unread(client)
         await client.ehlo()
         if settings.security == "starttls":
             await self._start_tls(client)
         if settings.username:
             await self._log_in(client, settings.username)
+        self._ask_nothing_unread(client)
+        if client.transport is None:
+            raise self._lost("the relay had closed the connection", Stage.CONNECT)
+        self._offers = frozenset(_EXTENSIONS & client.esmtp_extensions.keys())
+        self._dialogue = Dialogue.take_over(client.transport)
+
+    def _ask_nothing_unread(self, client: aiosmtplib.SMTP) -> None:
+        # The library keeps what came with a reply as the answer to the next command.
+        if client.protocol is not None and client.protocol._buffer:  # noqa: SLF001 (it has no public name)
+            raise self._lost("the relay gave an answer too many", Stage.CONNECT)
 
     def _hold_transport(self) -> None:
         if self._client is not None and self._client.transport is not None:
@@ -241,54 +249,42 @@ class RelayConnection:
     # Talking
 
     async def _say(self, stage: Stage, command: str, *, seconds: float | None = None) -> Reply:
-        protocol = self._protocol(stage)
-        async with self._told(stage):
-            response = await protocol.execute_command(
-                command.encode(), timeout=seconds or self._settings.timeout_seconds
-            )
-        return self._understood(stage, response)
-
-    def _connected(self, stage: Stage) -> aiosmtplib.SMTP:
-        if self._client is None or not self._client.is_connected:
-            raise self._lost("the relay had closed the connection", stage)
-        return self._client
-
-    def _protocol(self, stage: Stage) -> SMTPProtocol:
-        """The open connection, ready for a command: nothing unasked-for waits to be read."""
-        protocol = self._connected(stage).protocol
-        if protocol is None:
-            raise self._lost("the relay had closed the connection", stage)
-        # The library keeps what came with a reply as the answer to the next command: a 250 too many
-        # would turn a refused message into a sent one.
-        if protocol._buffer:  # noqa: SLF001 (it has no public name)
-            raise self._lost("the relay gave an answer too many", stage)
-        return protocol
-
-    @contextlib.asynccontextmanager
-    async def _told(self, stage: Stage) -> AsyncIterator[None]:
-        """Whatever breaks off here leaves a dead connection and tells how far it had come."""
+        dialogue = self._connected(stage)
         try:
-            yield
-        except aiosmtplib.SMTPResponseException as error:
-            what = f"the relay's answer makes no sense: {_nonsense(error)!r}"
-            raise self._lost(what, stage) from error
-        except _TROUBLE as error:
+            dialogue.say(command.encode() + b"\r\n")
+        except OSError as error:
+            raise self._lost(relay_words.lost(error), stage) from error
+        return await self._reply(dialogue, stage, seconds or self._settings.timeout_seconds)
+
+    def _connected(self, stage: Stage) -> Dialogue:
+        """The open connection, ready for a command: nothing unasked-for waits to be read."""
+        dialogue = self._dialogue
+        if dialogue is None or not dialogue.is_open:
+            raise self._lost("the relay had closed the connection", stage)
+        if dialogue.has_unread:
+            # A 250 too many would turn a message that is refused next into a sent one.
+            raise self._lost("the relay gave an answer too many", stage)
+        return dialogue
+
+    async def _reply(self, dialogue: Dialogue, stage: Stage, seconds: float) -> Reply:
+        """The answer; whatever breaks off here leaves a dead line and tells how far it had come."""
+        try:
+            code, text = await dialogue.reply(seconds)
+        except GarbledReply as garbled:
+            raise self._lost(_no_sense(garbled.text), stage) from garbled
+        except OSError as error:  # TimeoutError is one
             raise self._lost(relay_words.lost(error), stage) from error
         except BaseException:  # cancelled: what was not finished is not to be taken
             self.abort()
             raise
-
-    def _understood(self, stage: Stage, response: aiosmtplib.SMTPResponse) -> Reply:
-        reply = read_reply(response.code, response.message)
-        if not is_reply_code(reply.code):
-            raise self._lost(f"the relay's answer makes no sense: {str(reply)!r}", stage)
-        if reply.code == 421:
+        reply = read_reply(code, text)
+        if code == 421:
             self.abort()  # RFC 5321 §3.8: it is closing the connection
         return reply
 
     def _judge_end(self, reply: Reply) -> Reply:
         """The answer to the final dot, or one that came before all of the body was gone."""
-        if self._transport is None or not self._transport.get_write_buffer_size():
+        if self._dialogue is None or not self._dialogue.unsent_bytes:
             return reply
         if reply.code // 100 in (4, 5):
             self.abort()  # a refusal stands, but the rest of the body is not worth sending
@@ -298,6 +294,10 @@ class RelayConnection:
     def _lost(self, what: str, stage: Stage) -> RelayLost:
         self.abort()
         return RelayLost(what, stage=stage, where=self.where)
+
+
+def _no_sense(text: str) -> str:
+    return f"the relay's answer makes no sense: {readable(text)[:200]!r}"
 
 
 def _nonsense(error: aiosmtplib.SMTPResponseException) -> str:
