@@ -39,6 +39,12 @@ _ORDINARY: Final = re.compile(
     r"(?P<domain>[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}+(?<=[A-Za-z0-9_]))?+"
     r"(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}+(?<=[A-Za-z0-9_]))?+)*+)(?(open)>)\s*+"
 )
+# Beyond doubt one mailbox and nothing else: no underscore in the domain, no label to look at twice.
+PLAIN_ADDRESS: Final = re.compile(
+    r"[A-Za-z0-9!#$%&*/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&*/=?^_`{|}~-]+)*@"
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
+).fullmatch
+PLAIN_CHARS: Final = 250  # below every limit of this module
 _COMMENT_MARK: Final = re.compile(r"\\.|[()]", re.DOTALL)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 
@@ -93,6 +99,14 @@ class MailboxList:
 
 def parse_address(text: str) -> Address:
     """The one address in `a@b` or `Name <a@b>`, and nothing else beside it. Raises AddressError."""
+    if len(text) <= PLAIN_CHARS and PLAIN_ADDRESS(text):
+        local, _, domain = text.partition("@")
+        return Address(text, local, domain.lower())
+    return parse_any_address(text)
+
+
+def parse_any_address(text: str) -> Address:
+    """What `parse_address` answers, by way of the parser of headers. Raises AddressError."""
     found = {box.address.match_key: box.address for box in parse_mailboxes(text)}
     kinds = [kind for kind, _ in _tokens(text.strip())]
     is_clean = not _UNSENDABLE.search(text.strip()) and ("<" in kinds or "space" not in kinds)

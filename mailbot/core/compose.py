@@ -47,7 +47,7 @@ PROVIDED_FIELDS: Final = frozenset(
 # "=_" never stands in quoted-printable text (RFC 2045 §6.7), and 7bit text with it is not left so.
 _BOUNDARY: Final = b"=_mailbot_alternative"
 _MAX_BODY_LINE: Final = 76
-_NEEDS_ENCODING: Final = re.compile(rf"[^\n\t\x20-\x7e]|=_mailbot_|[^\n]{{{_MAX_BODY_LINE + 1}}}")
+_MAY_STAND_AS_IT_IS: Final = re.compile(r"[\n\t\x20-\x7e]*+").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,10 +236,20 @@ def _body(rendered: Rendered) -> bytes:
     )
 
 
+def _needs_encoding(text: str) -> bool:
+    """Whether it is more than ASCII in short lines, or could be taken for our boundary."""
+    return not (
+        text.isascii()
+        and max(map(len, text.split("\n"))) <= _MAX_BODY_LINE
+        and "=_mailbot_" not in text
+        and _MAY_STAND_AS_IT_IS(text)
+    )
+
+
 def _part(content_type: bytes, text: str) -> bytes:
     if not text.endswith("\n"):
         text += "\n"
-    if _NEEDS_ENCODING.search(text):
+    if _needs_encoding(text):
         encoding, body = b"quoted-printable", binascii.b2a_qp(text.encode(), istext=True)
     else:
         encoding, body = b"7bit", text.encode()

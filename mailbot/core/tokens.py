@@ -12,6 +12,7 @@ import hmac
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal
 
 from mailbot.core.address import Address, parse_address
@@ -160,8 +161,13 @@ def _verify_person(keys: TokenKeys, context: bytes, token: str) -> PersonToken:
 
 
 def _tagged(help_address: str, prefix: TokenPrefix, token: str) -> str:
-    address = parse_address(help_address)
+    address = _parsed(help_address)
     return f"{address.local_part}+{prefix}-{token}@{address.domain}"
+
+
+@lru_cache(maxsize=16)  # one shop has one, and it stands in every message
+def _parsed(help_address: str) -> Address:
+    return parse_address(help_address)
 
 
 def _sign(key: TokenKey, context: bytes, data: bytes) -> str:

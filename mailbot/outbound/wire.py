@@ -16,10 +16,15 @@ _LONGEST_TEXT = 1000
 
 def stuffed(message: bytes) -> bytes:
     """The body with CRLF line ends, leading dots doubled, and the final dot (RFC 5321 §4.5.2)."""
-    lines = _LINE_END.sub(b"\r\n", message)
+    lines = message
+    ends = message.count(b"\r\n")
+    if not message.count(b"\n") == message.count(b"\r") == ends:  # ours are composed with CRLF
+        lines = _LINE_END.sub(b"\r\n", message)
     if not lines.endswith(b"\r\n"):
         lines += b"\r\n"
-    return _LEADING_DOT.sub(b"..", lines) + b".\r\n"
+    if lines.startswith(b".") or b"\n." in lines:
+        lines = _LEADING_DOT.sub(b"..", lines)
+    return lines + b".\r\n"
 
 
 def is_reply_code(code: int) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailbot.core.address import parse_address
+from mailbot.core.address import parse_address, parse_any_address
 from mailbot.core.errors import AddressError
 from mailbot.core.person import PersonKey
 from mailbot.core.plain_addresses import plain_match_key
@@ -26,8 +26,19 @@ def test_it_answers_what_the_parser_answers(text: str) -> None:
     key = plain_match_key(text)
     if key is None:
         return
-    address = parse_address(text)
+    address = parse_any_address(text)
     assert (address.match_key, address.untagged_key, address.text) == (key, key, text)
+
+
+@given(st.one_of(st.builds(lambda a, b: f"{a}@{b}", _LOCAL, _DOMAIN), st.text(max_size=20)))
+def test_the_short_way_to_an_address_leads_to_the_same(text: str) -> None:
+    try:
+        by_any_way = parse_any_address(text)
+    except AddressError:
+        with pytest.raises(AddressError):
+            parse_address(text)
+    else:
+        assert parse_address(text) == by_any_way
 
 
 @pytest.mark.parametrize("text", [
