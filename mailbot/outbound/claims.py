@@ -22,17 +22,16 @@ _MARGIN = 0.2  # of the lease: what clocks and a slow answer may eat
 
 
 class Claims:
-    """Claimed rows that wait for a worker, and how sure each lease is."""
+    """How sure the lease of each row is that this daemon holds."""
 
     def __init__(self, database: Database, claimed_by: str, lease_seconds: float) -> None:
         self.claimed_by = claimed_by
         self.lease_seconds = lease_seconds
-        self.waiting: asyncio.Queue[ClaimedRow] = asyncio.Queue()
         self._database = database
         self._sure_from: dict[int, float] = {}  # row id → boot time from which its lease counts
 
-    async def take(self, limit: int, *, with_campaigns: bool) -> int:
-        """Claim up to `limit` due rows; returns how many. Raises StoreError."""
+    async def take(self, limit: int, *, with_campaigns: bool) -> list[ClaimedRow]:
+        """Claim up to `limit` due rows. Raises StoreError."""
         at = boot_seconds()
         rows = await self._database.commit(
             lambda conn: outbox.claim(
@@ -45,8 +44,7 @@ class Claims:
         )
         for row in rows:
             self._sure_from[row.id] = at
-            self.waiting.put_nowait(row)
-        return len(rows)
+        return rows
 
     def is_sure(self, row_id: int) -> bool:
         """Whether the lease of this row surely still holds."""
@@ -88,10 +86,3 @@ class Claims:
             )
         except StoreError as error:
             log.error("rows_not_given_back", count=len(ids), why=str(error))
-
-    async def give_back_waiting(self) -> None:
-        """Give back every row that no worker took yet."""
-        ids = []
-        while not self.waiting.empty():
-            ids.append(self.waiting.get_nowait().id)
-        await self.give_back(ids)

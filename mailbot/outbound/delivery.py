@@ -8,22 +8,16 @@ out begins DATA.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Protocol
 
-from mailbot.core.backoff import next_attempt_at
-from mailbot.core.consent import ConsentEvent, Kind, Source
 from mailbot.core.eligibility import MessageKind, Withheld, decide
 from mailbot.core.errors import RelayLost
 from mailbot.core.outbox_states import State
 from mailbot.core.smtp_replies import Outcome, Reply, Stage, judge, judge_loss
-from mailbot.store import consent, deliveries
 from mailbot.store.deliveries import DeliveryOutcome, Look
-from mailbot.store.engine import Connection, Database, now
 from mailbot.store.outbox import ClaimedRow
 from mailbot.store.tables import CampaignState
 
@@ -54,41 +48,39 @@ class Relay(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A look at the list, and when it was asked for by the boot clock.
+
+    `distrust` says why the list is not to be believed for marketing, "" while all is well.
+    """
+
+    look: Look
+    asked_at: float
+    distrust: str = ""
+
+    def is_fresh(self) -> bool:
+        """Whether MAIL FROM may still go out on it."""
+        return boot_seconds() - self.asked_at < LONGEST_LOOK_AGE
+
+
+class Looking(Protocol):
+    """Asks the list about the row that is on its way."""
+
+    async def __call__(self) -> Seen: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """A claimed row on its way. `is_lease_sure` answers by this machine's own boot clock."""
 
     row: ClaimedRow
     attempt_id: int
-    claimed_by: str
     is_lease_sure: Callable[[], bool]
 
     def ends(self, state: State, reply: str = "", look: Look | None = None) -> DeliveryOutcome:
         return DeliveryOutcome(
             self.row.id, self.attempt_id, state, reply, look.list_sequence if look else None
         )
-
-
-@dataclass(slots=True)
-class ListMemory:
-    """How far this process has seen the ledger grow: one that is shorter now is another one.
-
-    So it is after a failover to a server that lagged behind, or with a backup put in place under a
-    running daemon; opt-outs may be missing. `went_back` says so, "" while all is well.
-    """
-
-    furthest: int = 0
-    went_back: str = ""
-
-    def is_trusted(self, sequence: int, known_before: int) -> bool:
-        """Take note of a look's `sequence`; `known_before` is `furthest` from before that look."""
-        if sequence < known_before:
-            self.went_back = (
-                f"the ledger ends at event {sequence}, and this daemon has seen {known_before}: "
-                "what was recorded since is missing"
-            )
-            return False
-        self.furthest = max(self.furthest, sequence)
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,26 +107,23 @@ class Stopped(asyncio.CancelledError):
 
 
 async def deliver(
-    database: Database, relay: Relay, attempt: Attempt, outgoing: Outgoing, memory: ListMemory
+    relay: Relay, attempt: Attempt, outgoing: Outgoing, looking: Looking
 ) -> Delivered:
     """Take one begun attempt through its SMTP transaction. Never raises for what the relay does.
 
     Raises StoreError where the list cannot be read (nothing was sent), Stopped when cancelled.
     """
-    stage = Stage.MAIL
+    stage, look = Stage.MAIL, None
     try:
-        known = memory.furthest
-        look = await _fresh_look(database, attempt)
-        if look is None:
+        seen = await _fresh_look(attempt, looking)
+        if seen is None:
             slow = "no look at the list was less than a second old"
             return Delivered(attempt.ends(State.QUEUED, slow))
+        look = seen.look
         if not look.is_ours:
             # Nothing was said. Written only while nobody has taken the row over.
             return Delivered(attempt.ends(State.QUEUED, "the lease was lost before MAIL"))
-        is_trusted = memory.is_trusted(look.list_sequence, known)
-        if not is_trusted and attempt.row.kind is MessageKind.CAMPAIGN:
-            return Delivered(attempt.ends(State.QUEUED, memory.went_back, look))
-        refusal = _refusal(attempt, look)
+        refusal = _refusal(attempt, seen)
         if refusal is not None:
             return Delivered(refusal)
         reply = await relay.mail(
@@ -163,23 +152,20 @@ async def deliver(
     )
 
 
-async def _fresh_look(database: Database, attempt: Attempt) -> Look | None:
+async def _fresh_look(attempt: Attempt, looking: Looking) -> Seen | None:
     """A look less than a second old under a sure lease; None where the machine is too slow."""
     for _ in range(3):
-        before = boot_seconds()
-        look = await database.look(
-            lambda conn: deliveries.look_before_sending(
-                conn, attempt.row.id, claimed_by=attempt.claimed_by
-            )
-        )
-        if boot_seconds() - before < LONGEST_LOOK_AGE and attempt.is_lease_sure():
-            return look
+        seen = await looking()
+        if seen.is_fresh() and attempt.is_lease_sure():
+            return seen
     return None
 
 
-def _refusal(attempt: Attempt, look: Look) -> DeliveryOutcome | None:
+def _refusal(attempt: Attempt, seen: Seen) -> DeliveryOutcome | None:
     """Why this row must not go out now; None where nothing stands in its way."""
-    row = attempt.row
+    row, look = attempt.row, seen.look
+    if seen.distrust and row.kind is MessageKind.CAMPAIGN:
+        return attempt.ends(State.QUEUED, seen.distrust, look)
     decision = decide(row.kind, look.reasons)
     if isinstance(decision, Withheld):
         return DeliveryOutcome(
@@ -204,50 +190,3 @@ _STATE_AFTER = {
     Outcome.RELAY_TROUBLE: State.QUEUED,
     Outcome.UNCERTAIN: State.UNCERTAIN,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """How outcomes are written down: how long a message is tried, and under which policy."""
-
-    retry_for: timedelta
-    policy_version: str
-
-
-def settle(
-    conn: Connection, attempt: Attempt, outcome: DeliveryOutcome, settlement: Settlement
-) -> State | None:
-    """Record an outcome: when to try again, and who turned out undeliverable.
-
-    Returns the state reached, or None where the row was taken over meanwhile.
-    """
-    row = attempt.row
-    if outcome.state is State.DEFERRED:
-        outcome = _deferred(conn, row, outcome, settlement)
-    if not deliveries.record_outcome(conn, outcome):
-        return None
-    if outcome.state is State.BOUNCED:
-        consent.record(conn, ConsentEvent(
-            kind=Kind.UNDELIVERABLE,
-            source=Source.RELAY,
-            person=row.person,
-            key=f"relay:{row.id}:{attempt.attempt_id}",
-            received_at=now(conn),
-            rule="relay-refused-recipient",
-            policy_version=settlement.policy_version,
-            address=row.address,
-            evidence={"reply": outcome.reply, "message_id": row.message_id},
-        ))  # fmt: skip
-    return outcome.state
-
-
-def _deferred(
-    conn: Connection, row: ClaimedRow, outcome: DeliveryOutcome, settlement: Settlement
-) -> DeliveryOutcome:
-    at = now(conn)
-    next_at = next_attempt_at(row.attempts + 1, at, random.random())
-    is_over = next_at > row.created_at + settlement.retry_for
-    return DeliveryOutcome(
-        row.id, outcome.attempt_id, State.EXPIRED if is_over else State.DEFERRED, outcome.reply,
-        outcome.list_sequence, not_before=None if is_over else next_at,
-    )  # fmt: skip

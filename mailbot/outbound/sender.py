@@ -1,46 +1,33 @@
 """The sender: claims due rows and sends them over a handful of connections to the relay.
 
 Claim → commit the attempt → look at the list → MAIL, RCPT, DATA → record. The steps of one message
-stand in delivery.py, leases in claims.py; here is who does them, when, and what happens when the
-relay, the database or the daemon stops.
+stand in delivery.py, what is asked of the database in rounds.py, leases in claims.py, who goes next
+in waiting.py; here is who does them, when, and what happens when the relay, the database or the
+daemon stops.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
 import structlog
 
 from mailbot.core.eligibility import MessageKind
-from mailbot.core.errors import (
-    InputError,
-    RelayError,
-    RelayRefused,
-    StoreError,
-    StoreUnavailable,
-)
+from mailbot.core.errors import InputError, RelayError, RelayRefused, StoreError
 from mailbot.core.outbox_states import State
 from mailbot.core.smtp_replies import Outcome, Stage
 from mailbot.outbound.breaker import Breaker
 from mailbot.outbound.claims import Claims
-from mailbot.outbound.delivery import (
-    Attempt,
-    Delivered,
-    ListMemory,
-    Outgoing,
-    Settlement,
-    Stopped,
-    boot_seconds,
-    deliver,
-    settle,
-)
+from mailbot.outbound.delivery import Delivered, Outgoing, Stopped, boot_seconds, deliver
 from mailbot.outbound.line import Line, RelayClient
-from mailbot.store import deliveries, switches
-from mailbot.store.deliveries import DeliveryOutcome
+from mailbot.outbound.rounds import Begun, Rounds
+from mailbot.outbound.settlement import Ended, Settlement
+from mailbot.outbound.telling import Telling
+from mailbot.outbound.waiting import WaitingRows
 from mailbot.store.engine import Database
 from mailbot.store.outbox import ClaimedRow
 
@@ -48,7 +35,8 @@ log = structlog.get_logger()
 
 _IDLE_SECONDS = 1.0  # between two looks for due rows when there are none
 _CLOSE_AFTER_SECONDS = 20.0  # an idle connection is not kept from other clients of the relay
-_FOR_EVER = 1_000_000_000  # tries
+_LAST_WORD_SECONDS = 2.0  # what the database gets for the outcomes that a stop leaves
+_TELL_SECONDS = 10.0
 
 
 class Composer(Protocol):
@@ -93,11 +81,13 @@ class Sender:
         self._connections = connections
         self._composers = composers
         self._claims = Claims(database, claimed_by, plan.lease_seconds)
-        self._settlement = Settlement(timedelta(hours=plan.retry_hours), policy_version)
+        self._waiting = WaitingRows(connections)
+        self._telling = Telling()
+        settlement = Settlement(timedelta(hours=plan.retry_hours), policy_version)
+        self._rounds = Rounds(database, self._claims, settlement, self._telling.tell)
         self._sends_marketing = sends_marketing
         self._relay = Breaker()
         self._marketing = Breaker()  # our marketing sender was refused: order status goes on
-        self._list = ListMemory()
         self._in_flight = 0
         self._quiet = asyncio.Event()  # set while nothing is in flight
         self._quiet.set()
@@ -113,18 +103,22 @@ class Sender:
 
         Raises what ended a worker or the heartbeat, if anything did: half a sender is none.
         """
-        heart = asyncio.create_task(self._claims.beat())
-        workers = [asyncio.create_task(self._work()) for _ in range(self._connections)]
-        for task in (heart, *workers):
+        parts = [
+            asyncio.create_task(part)
+            for part in (self._claims.beat(), self._rounds.run(), self._keep_telling())
+        ]
+        lines = [asyncio.create_task(self._work()) for _ in range(self._connections)]
+        for task in (*parts, *lines):
             task.add_done_callback(lambda _: stop.set())
         try:
             await self._claim_until(stop)
-            await self._claims.give_back_waiting()
+            await self._claims.give_back([row.id for row in self._waiting.take_all()])
             await self._finish()
         finally:
-            for task in (heart, *workers):
-                task.cancel()
-            ends = await asyncio.gather(heart, *workers, return_exceptions=True)
+            ends = await _ended(lines)
+            await self._rounds.finish(_LAST_WORD_SECONDS)
+            ends += await _ended(parts)
+            self._telling.tell_counts()
         for end in ends:
             if isinstance(end, Exception):
                 raise end
@@ -145,25 +139,33 @@ class Sender:
             stopped.cancel()
 
     def _is_running_low(self) -> bool:
-        return self._claims.waiting.qsize() <= self._connections
+        return len(self._waiting) <= max(self._connections, self._plan.batch_size // 2)
 
     async def _claim(self) -> bool:
-        """Claim a batch when the workers run low; whether there were rows."""
+        """Claim a batch; whether there were rows. Order status is claimed however many wait."""
         at = boot_seconds()
-        if self._relay.is_open(at) or not self._is_running_low():
-            self.progressed_at = at
+        self.progressed_at = at
+        if self._relay.is_open(at):
             return False
         try:
-            count = await self._claims.take(
+            rows = await self._claims.take(
                 # While the relay is in doubt one row asks for all.
                 1 if self._relay.failures else self._plan.batch_size,
-                with_campaigns=self._sends_marketing and not self._marketing.is_open(at),
+                with_campaigns=self._sends_marketing
+                and self._is_running_low()
+                and not self._marketing.is_open(at),
             )
         except StoreError as error:
             log.error("claim_failed", why=str(error))
             return False
+        self._waiting.put(rows)
         self.progressed_at = boot_seconds()
-        return count > 0
+        return bool(rows)
+
+    async def _keep_telling(self) -> None:
+        while True:
+            await asyncio.sleep(_TELL_SECONDS)
+            self._telling.tell_counts()
 
     async def _work(self) -> None:
         """One connection's worth of sending."""
@@ -173,7 +175,7 @@ class Sender:
                 try:
                     # Not wait_for: on 3.11 it swallows a cancellation that meets a row.
                     async with asyncio.timeout(_CLOSE_AFTER_SECONDS if line.connection else None):
-                        row = await self._claims.waiting.get()
+                        row = await self._waiting.take()
                 except TimeoutError:
                     await line.close()
                     continue
@@ -184,12 +186,13 @@ class Sender:
                 except Exception:
                     # A fault of ours: the lease runs out, and the row is looked at again.
                     log.exception("worker_failed", outbox_id=row.id)
+                    self._claims.forget(row.id)
                     line.drop()
                 finally:
+                    self._waiting.done(row)
                     self._in_flight -= 1
                     if not self._in_flight:
                         self._quiet.set()
-                    self._claims.forget(row.id)
                     if self._is_running_low():
                         self._woken.set()
         finally:
@@ -245,46 +248,26 @@ class Sender:
                 # A fault of ours, and the same at every further try: told once, not for ever.
                 log.exception("message_not_composed", outbox_id=row.id)
                 fault = "mailbot failed to compose it; its log says where"
-        attempt = await self._begin(row)
-        if attempt is None:
+        begun = await self._rounds.begin(row)
+        if begun is None:
+            self._claims.forget(row.id)
             return Delivered(None)
+        attempt = begun.attempt
         if outgoing is None:
             state = State.CANCELLED if row.address is None else State.REJECTED
             delivered = Delivered(attempt.ends(state, fault))
         else:
-            delivered = await self._deliver(connection, attempt, outgoing)
+            delivered = await self._deliver(connection, begun, outgoing)
         if delivered.outcome is not None:
-            await self._record(attempt, delivered.outcome)
+            self._rounds.settle(Ended(attempt, delivered.outcome))
         return delivered
 
-    async def _begin(self, row: ClaimedRow) -> Attempt | None:
-        """Make the attempt durable; None where the lease is lost or the database is away."""
-        try:
-            attempt_id = await self._database.commit(
-                lambda conn: deliveries.begin_attempt(
-                    conn,
-                    row.id,
-                    claimed_by=self._claims.claimed_by,
-                    lease_seconds=self._plan.lease_seconds,
-                )
-            )
-        except StoreError as error:
-            log.error("attempt_not_begun", outbox_id=row.id, why=str(error))
-            return None  # the lease runs out, and the row is queued again
-        if attempt_id is None:
-            return None
-        return Attempt(
-            row, attempt_id, self._claims.claimed_by, lambda: self._claims.is_sure(row.id)
-        )
-
     async def _deliver(
-        self, connection: RelayClient, attempt: Attempt, outgoing: Outgoing
+        self, connection: RelayClient, begun: Begun, outgoing: Outgoing
     ) -> Delivered:
+        attempt = begun.attempt
         try:
-            delivered = await deliver(self._database, connection, attempt, outgoing, self._list)
-            if self._list.went_back:
-                await self._distrust_list()
-            return delivered
+            return await deliver(connection, attempt, outgoing, begun)
         except StoreError as error:
             # Nothing leaves while the list cannot be read.
             log.error("look_failed", outbox_id=attempt.row.id, why=str(error))
@@ -293,44 +276,8 @@ class Sender:
             connection.abort()
             is_past_data = stopped.stage is Stage.DOT
             state = State.UNCERTAIN if is_past_data else State.QUEUED
-            await self._record(attempt, attempt.ends(state, str(stopped)), tries=3)
+            self._rounds.settle(Ended(attempt, attempt.ends(state, str(stopped))))
             raise
-
-    async def _distrust_list(self) -> None:
-        """Stop all marketing until somebody has looked: mailbot restore accept."""
-        what = self._list.went_back
-        log.critical("list_went_back", what=what)
-        try:
-            await self._database.commit(
-                lambda conn: switches.turn(conn, switches.LIST_DISTRUSTED, is_on=True, because=what)
-            )
-        except StoreError as error:
-            log.error("marketing_not_stopped", why=str(error))  # the next look says it again
-        else:
-            self._list = ListMemory()  # the switch keeps watch from here on
-
-    async def _record(
-        self, attempt: Attempt, outcome: DeliveryOutcome, tries: int = _FOR_EVER
-    ) -> None:
-        """Write the outcome down, however long the database takes: it is known only here."""
-        pause = 0.2
-        for _ in range(tries):
-            try:
-                state = await self._database.commit(
-                    lambda conn: settle(conn, attempt, outcome, self._settlement)
-                )
-            except StoreUnavailable as error:
-                log.error(
-                    "outcome_not_recorded",
-                    outbox_id=attempt.row.id,
-                    outcome=outcome.state,
-                    why=str(error),
-                )
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 10)
-                continue
-            _tell(attempt, outcome, state)
-            return
 
     def _note(self, row: ClaimedRow, delivered: Delivered, *, is_fresh: bool) -> None:
         """What an outcome says about the relay."""
@@ -364,34 +311,8 @@ class Sender:
                 await self._quiet.wait()
 
 
-_EVENTS = {
-    State.SENT: "message_sent",
-    State.WITHHELD: "message_withheld",
-    State.DEFERRED: "message_deferred",
-    State.BOUNCED: "message_bounced",
-    State.REJECTED: "message_rejected",
-    State.EXPIRED: "message_expired",
-    State.UNCERTAIN: "message_uncertain",
-    State.QUEUED: "message_queued_again",
-    State.CANCELLED: "message_cancelled",
-}
-_WORTH_A_LOOK = frozenset({State.REJECTED, State.EXPIRED, State.UNCERTAIN})
-# An order the customer is not told about: the shop has to know.
-_ORDER_WORTH_A_LOOK = _WORTH_A_LOOK | {State.BOUNCED, State.WITHHELD}
-
-
-def _tell(attempt: Attempt, outcome: DeliveryOutcome, state: State | None) -> None:
-    bound = log.bind(
-        outbox_id=attempt.row.id,
-        message_kind=attempt.row.kind,
-        person=attempt.row.person.person_hash[:12],
-        list_sequence=outcome.list_sequence,
-    )
-    why = outcome.withheld_reason or outcome.reply
-    is_order = attempt.row.kind is MessageKind.ORDER_STATUS
-    if state is None:
-        bound.warning("outcome_came_late", outcome=outcome.state, why=why)
-    elif state in (_ORDER_WORTH_A_LOOK if is_order else _WORTH_A_LOOK):
-        bound.warning(_EVENTS[state], why=why)
-    else:
-        bound.info(_EVENTS[state], why=why)
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> list[BaseException | None]:
+    """Cancel what still runs; returns how each ended."""
+    for task in tasks:
+        task.cancel()
+    return await asyncio.gather(*tasks, return_exceptions=True)

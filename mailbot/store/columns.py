@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
+    Boolean,
     ColumnElement,
     Connection,
     DateTime,
@@ -15,9 +18,11 @@ from sqlalchemy import (
     Float,
     Integer,
     Table,
+    Text,
     TextClause,
     and_,
     any_,
+    bindparam,
     literal,
     select,
 )
@@ -25,7 +30,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 # SQLite makes a key out of INTEGER only; PostgreSQL wants 64 bits.
 BigKey = BigInteger().with_variant(Integer(), "sqlite")
@@ -60,8 +65,9 @@ class DatabaseTime(FunctionElement[datetime]):
     inherit_cache = True
     type = UtcDateTime()
 
-    def __init__(self, seconds: float = 0) -> None:
-        super().__init__(literal(float(seconds), Float()))
+    def __init__(self, seconds: float | BindParameter[float] = 0) -> None:
+        given = isinstance(seconds, BindParameter)
+        super().__init__(seconds if given else literal(float(seconds), Float()))
 
 
 @compiles(DatabaseTime, "sqlite")
@@ -75,6 +81,50 @@ def _sqlite_time(element: DatabaseTime, compiler: SQLCompiler, **kw: Any) -> str
 def _postgresql_time(element: DatabaseTime, compiler: SQLCompiler, **kw: Any) -> str:
     seconds = compiler.process(element.clauses, **kw)
     return f"(clock_timestamp() + make_interval(secs => ({seconds})))"
+
+
+class _Ids(TypeDecorator[Collection[int]]):
+    """Many ids as one value: JSON on SQLite, an array on PostgreSQL."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        is_sqlite = dialect.name == "sqlite"
+        return dialect.type_descriptor(Text() if is_sqlite else postgresql.ARRAY(BigInteger))
+
+    def process_bind_param(self, value: Collection[int] | None, dialect: Dialect) -> Any:
+        ids = list(value or ())
+        return json.dumps(ids) if dialect.name == "sqlite" else ids
+
+
+class OneOf(FunctionElement[bool]):
+    """The condition that `column` is one of the ids bound under `name`.
+
+    Its text is the same for any number of ids, so that a statement is made and prepared once.
+    """
+
+    inherit_cache = True
+    type = Boolean()
+
+    def __init__(self, column: ColumnElement[int], name: str) -> None:
+        super().__init__(column, bindparam(name, type_=_Ids()))
+
+    def self_group(self, against: object = None) -> OneOf:
+        """Itself: SQLite would scan the whole table for SQLAlchemy's “… = 1”."""
+        return self
+
+
+@compiles(OneOf, "sqlite")
+def _sqlite_one_of(element: OneOf, compiler: SQLCompiler, **kw: Any) -> str:
+    column, ids = (compiler.process(part, **kw) for part in element.clauses)
+    return f"({column} IN (SELECT value FROM json_each({ids})))"  # noqa: S608  # both are compiled
+
+
+@compiles(OneOf, "postgresql")
+def _postgresql_one_of(element: OneOf, compiler: SQLCompiler, **kw: Any) -> str:
+    column, ids = (compiler.process(part, **kw) for part in element.clauses)
+    return f"({column} = ANY({ids}))"
 
 
 def insert_unless_there(

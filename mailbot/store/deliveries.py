@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, and_, case, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    Float,
+    String,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from mailbot.core.consent import Reason
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State, sources_of
 from mailbot.core.person import Person
-from mailbot.store.columns import DatabaseTime
+from mailbot.store.columns import DatabaseTime, OneOf, UtcDateTime
 from mailbot.store.erasure import cancel_erased
 from mailbot.store.persons import is_named, is_person
 from mailbot.store.switches import STOPS_MARKETING
@@ -25,42 +40,59 @@ from mailbot.store.tables import (
     switches,
 )
 
+_IDS, _DAEMON, _LEASE = "ids", "daemon", "lease_seconds"  # bound in the statements below
 
-def begin_attempt(
-    conn: Connection, outbox_id: int, *, claimed_by: str, lease_seconds: float
-) -> int | None:
-    """Move a claimed row to `sending` and write its attempt; None where the lease is not ours.
+_STILL_OURS = (
+    select(outbox.c.id)
+    .where(
+        OneOf(outbox.c.id, _IDS),
+        outbox.c.state == State.CLAIMED,
+        outbox.c.claimed_by == bindparam(_DAEMON),
+        outbox.c.lease_until > DatabaseTime(),
+    )
+    .order_by(outbox.c.id)
+    .with_for_update()
+)
+_ATTEMPTS = (
+    insert(delivery_attempts)
+    .from_select(
+        ["outbox_id", "daemon", "started_at"],
+        select(outbox.c.id, bindparam(_DAEMON, type_=String()), DatabaseTime()).where(
+            OneOf(outbox.c.id, _IDS)
+        ),
+    )
+    .returning(delivery_attempts.c.outbox_id, delivery_attempts.c.id)
+)
+_latest = delivery_attempts.alias("latest")
+_BEGUN = (
+    update(outbox)
+    .where(OneOf(outbox.c.id, _IDS))
+    .values(
+        state=State.SENDING,
+        attempt_id=select(func.max(_latest.c.id))
+        .where(_latest.c.outbox_id == outbox.c.id)
+        .scalar_subquery(),
+        attempts=outbox.c.attempts + 1,
+        lease_until=DatabaseTime(bindparam(_LEASE, type_=Float())),
+    )
+)
 
-    Returns the attempt's id. To be committed before MAIL FROM (invariant 4).
+
+def begin_attempts(
+    conn: Connection, outbox_ids: Collection[int], *, claimed_by: str, lease_seconds: float
+) -> dict[int, int]:
+    """Move claimed rows to `sending` and write their attempts; returns row id → attempt id.
+
+    A row whose lease is not ours any more is left out. To be committed before MAIL FROM
+    (invariant 4).
     """
-    still_ours = (
-        select(outbox.c.id)
-        .where(
-            outbox.c.id == outbox_id,
-            outbox.c.state == State.CLAIMED,
-            outbox.c.claimed_by == claimed_by,
-            outbox.c.lease_until > DatabaseTime(),
-        )
-        .with_for_update()
-    )
-    if conn.execute(still_ours).first() is None:
-        return None
-    attempt_id: int = conn.execute(
-        insert(delivery_attempts)
-        .values(outbox_id=outbox_id, daemon=claimed_by, started_at=DatabaseTime())
-        .returning(delivery_attempts.c.id)
-    ).scalar_one()
-    conn.execute(
-        update(outbox)
-        .where(outbox.c.id == outbox_id)
-        .values(
-            state=State.SENDING,
-            attempt_id=attempt_id,
-            attempts=outbox.c.attempts + 1,
-            lease_until=DatabaseTime(lease_seconds),
-        )
-    )
-    return attempt_id
+    daemon = {_DAEMON: claimed_by}
+    ours = list(conn.execute(_STILL_OURS, {_IDS: outbox_ids, **daemon}).scalars())
+    if not ours:
+        return {}
+    begun = {row.outbox_id: row.id for row in conn.execute(_ATTEMPTS, {_IDS: ours, **daemon})}
+    conn.execute(_BEGUN, {_IDS: ours, _LEASE: lease_seconds})
+    return begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +106,52 @@ class Look:
     is_marketing_stopped: bool
 
 
-# One statement, so that reasons, sequence, switch, campaign and lease are of one snapshot. Order
-# status only asks for the exact address: a +tag that bounces must not silence the plain one.
-_LOOK = select(
-    outbox.c.kind,
-    outbox.c.person_hash,
-    and_(outbox.c.state == State.SENDING, outbox.c.lease_until > DatabaseTime()).label("is_live"),
-    outbox.c.claimed_by,
-    campaigns.c.state.label("campaign_state"),
-    ledger_head.c.sequence,
-    switches.c.is_on,  # of those that are; NULL where none is
-    suppressions.c.reason,
-    suppressions.c.person_hash.label("listed_hash"),
-).select_from(
-    outbox.join(ledger_head, ledger_head.c.id == 1)
-    .outerjoin(campaigns, campaigns.c.id == outbox.c.campaign_id)
-    .outerjoin(switches, and_(switches.c.name.in_(STOPS_MARKETING), switches.c.is_on))
-    .outerjoin(
-        suppressions,
-        is_named(suppressions, outbox.c.person_hash, outbox.c.untagged_hash),
+# One statement, so that reasons, sequence, switch, campaign and lease are of one snapshot; a few
+# rows at once, which all go out within the second that a look is good for. Order status only asks
+# for the exact address: a +tag that bounces must not silence the plain one.
+_LOOK = (
+    select(
+        outbox.c.id,
+        outbox.c.kind,
+        outbox.c.person_hash,
+        and_(outbox.c.state == State.SENDING, outbox.c.lease_until > DatabaseTime()).label(
+            "is_live"
+        ),
+        outbox.c.claimed_by,
+        campaigns.c.state.label("campaign_state"),
+        ledger_head.c.sequence,
+        switches.c.is_on,  # of those that are; NULL where none is
+        suppressions.c.reason,
+        suppressions.c.person_hash.label("listed_hash"),
     )
+    .select_from(
+        outbox.join(ledger_head, ledger_head.c.id == 1)
+        .outerjoin(campaigns, campaigns.c.id == outbox.c.campaign_id)
+        .outerjoin(switches, and_(switches.c.name.in_(STOPS_MARKETING), switches.c.is_on))
+        .outerjoin(
+            suppressions,
+            is_named(suppressions, outbox.c.person_hash, outbox.c.untagged_hash),
+        )
+    )
+    .where(OneOf(outbox.c.id, _IDS))
 )
 
 
-def look_before_sending(conn: Connection, outbox_id: int, *, claimed_by: str) -> Look:
-    """Read the list, its sequence number, the campaign, the switch and the lease at once.
+def look_before_sending(
+    conn: Connection, outbox_ids: Collection[int], *, claimed_by: str
+) -> dict[int, Look]:
+    """Read the list, its sequence number, the campaigns, the switches and the leases at once.
 
     `conn` must be a fresh snapshot of the primary, opened for this look.
     """
-    rows = conn.execute(_LOOK.where(outbox.c.id == outbox_id)).all()
+    found: dict[int, list[Any]] = {}
+    for row in conn.execute(_LOOK, {_IDS: outbox_ids}):
+        found.setdefault(row.id, []).append(row)
+    return {outbox_id: _look(rows, claimed_by) for outbox_id, rows in found.items()}
+
+
+def _look(rows: Sequence[Any], claimed_by: str) -> Look:
+    """The rows of one message: one for each reason and each switch that is on."""
     first = rows[0]
     is_marketing = first.kind == MessageKind.CAMPAIGN
     return Look(
@@ -131,56 +180,76 @@ class DeliveryOutcome:
     not_before: datetime | None = None  # for deferred, and for queued where it must wait
 
 
-def record_outcome(conn: Connection, outcome: DeliveryOutcome) -> bool:
-    """Write what became of an attempt; False where the row was taken over meanwhile.
+# Locked in the order of ids before anything is written, rows before their attempts, as erasure does.
+_ENDING = (
+    select(
+        outbox.c.id, outbox.c.state, outbox.c.attempt_id, outbox.c.address.is_(None).label("gone")
+    )
+    .where(OneOf(outbox.c.id, _IDS))
+    .order_by(outbox.c.id)
+    .with_for_update()
+)
+_MOVE = (
+    update(outbox)
+    .where(
+        outbox.c.id == bindparam("of_row"),
+        outbox.c.attempt_id == bindparam("of_attempt"),
+        outbox.c.state == bindparam("old_state"),
+    )
+    .values(
+        state=bindparam("new_state"),
+        claimed_by=None,
+        lease_until=None,
+        last_reply=bindparam("told"),
+        withheld_reason=bindparam("reason"),
+        list_sequence=func.coalesce(bindparam("seen", type_=BigInteger()), outbox.c.list_sequence),
+        not_before=func.coalesce(bindparam("next_at", type_=UtcDateTime()), outbox.c.not_before),
+        finished_at=case((bindparam("is_over", type_=Boolean()), DatabaseTime())),
+    )
+)
+_END_ATTEMPT = (
+    update(delivery_attempts)
+    .where(delivery_attempts.c.id == bindparam("of_attempt"))
+    .values(
+        finished_at=DatabaseTime(),
+        outcome=bindparam("new_state"),
+        reply=bindparam("told"),
+        list_sequence=bindparam("seen"),
+    )
+)
+_GOES_ON = frozenset({State.DEFERRED, State.QUEUED})
+
+
+def record_outcomes(conn: Connection, outcomes: Sequence[DeliveryOutcome]) -> set[int]:
+    """Write what became of attempts; returns the row ids that moved, and not who was taken over.
 
     A late answer finds its row by the attempt's id, and may turn `uncertain` into `sent`. Where the
     person was erased meanwhile, the reply, which may name the address, is not kept, and a message
     that would be tried again is cancelled.
     """
-    # Only a plain answer may come late; a retry of an uncertain row is decided elsewhere.
-    late = {State.UNCERTAIN} if outcome.state in (State.SENT, State.BOUNCED) else set()
-    possible = sources_of(outcome.state) & ({State.SENDING} | late)
-    values: dict[str, object] = {
-        "state": outcome.state,
-        "claimed_by": None,
-        "lease_until": None,
-        "last_reply": case((outbox.c.address.is_not(None), outcome.reply)),
-        "withheld_reason": outcome.withheld_reason,
-        "finished_at": None,
-    }
-    if outcome.list_sequence is not None:
-        values["list_sequence"] = outcome.list_sequence
-    if outcome.not_before is not None:
-        values["not_before"] = outcome.not_before
-    if outcome.state not in (State.DEFERRED, State.QUEUED):
-        values["finished_at"] = DatabaseTime()
-    moved = conn.execute(
-        update(outbox)
-        .where(
-            outbox.c.id == outcome.outbox_id,
-            outbox.c.attempt_id == outcome.attempt_id,
-            outbox.c.state.in_(sorted(possible)),
-        )
-        .values(**values)
-    ).rowcount
-    # Whether it moved or not: the row is locked before its attempts, as erasure does it.
-    is_erased: bool = conn.execute(
-        select(outbox.c.address.is_(None)).where(outbox.c.id == outcome.outbox_id).with_for_update()
-    ).scalar_one()
-    conn.execute(
-        update(delivery_attempts)
-        .where(delivery_attempts.c.id == outcome.attempt_id)
-        .values(
-            finished_at=DatabaseTime(),
-            outcome=outcome.state,
-            reply=None if is_erased else outcome.reply,
-            list_sequence=outcome.list_sequence,
-        )
-    )
-    if is_erased:
-        cancel_erased(conn, [outcome.outbox_id])
-    return moved == 1
+    ids = {outcome.outbox_id for outcome in outcomes}
+    rows = {row.id: row for row in conn.execute(_ENDING, {_IDS: ids})}
+    moves, ends = [], []
+    for outcome in outcomes:
+        row = rows[outcome.outbox_id]
+        end = {
+            "of_attempt": outcome.attempt_id, "new_state": outcome.state,
+            "told": None if row.gone else outcome.reply, "seen": outcome.list_sequence,
+        }  # fmt: skip
+        ends.append(end)
+        # Only a plain answer may come late; a retry of an uncertain row is decided elsewhere.
+        late = {State.UNCERTAIN} if outcome.state in (State.SENT, State.BOUNCED) else set()
+        possible = sources_of(outcome.state) & ({State.SENDING} | late)
+        if row.attempt_id == outcome.attempt_id and row.state in possible:
+            moves.append({
+                **end, "of_row": row.id, "old_state": row.state, "reason": outcome.withheld_reason,
+                "next_at": outcome.not_before, "is_over": outcome.state not in _GOES_ON,
+            })  # fmt: skip
+    if moves:
+        conn.execute(_MOVE, moves)
+    conn.execute(_END_ATTEMPT, ends)
+    cancel_erased(conn, [row.id for row in rows.values() if row.gone])
+    return {move["of_row"] for move in moves}
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,8 +79,7 @@ def _claim(conn: Connection) -> None:
 
 
 def _look(conn: Connection) -> None:
-    for number in range(1, BATCH + 1):
-        deliveries.look_before_sending(conn, number, claimed_by=ME)
+    deliveries.look_before_sending(conn, range(1, BATCH + 1), claimed_by=ME)
 
 
 def _withhold(conn: Connection) -> None:
@@ -91,7 +90,7 @@ def _withhold(conn: Connection) -> None:
 
 _WORKS: dict[str, Callable[[Connection], None]] = {
     f"claim {BATCH} rows and give them back": _claim,
-    f"look before sending, {BATCH} times": _look,
+    f"look before sending, {BATCH} rows": _look,
     f"withhold what waits for one person, {BATCH} times": _withhold,
 }
 

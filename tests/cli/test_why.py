@@ -98,9 +98,8 @@ def send(database: Database, state: State = State.SENT) -> None:
         assert attempt is not None
         with database.write() as conn:
             seen = ledger.head_sequence(conn)
-            assert deliveries.record_outcome(
-                conn, DeliveryOutcome(row.id, attempt, state, "250 ok", list_sequence=seen)
-            )
+            outcome = DeliveryOutcome(row.id, attempt, state, "250 ok", list_sequence=seen)
+            assert deliveries.record_outcomes(conn, [outcome]) == {row.id}
 
 
 def judged(mailbot: Shell) -> list[tuple[object, object, object]]:

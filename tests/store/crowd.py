@@ -257,14 +257,16 @@ class _Daemon:
                 lambda conn: outbox.give_back(conn, [row.id], claimed_by=self._name)
             )
             return
-        attempt_id = await self._database.commit(lambda conn: deliveries.begin_attempt(
-            conn, row.id, claimed_by=self._name, lease_seconds=60
+        begun = await self._database.commit(lambda conn: deliveries.begin_attempts(
+            conn, [row.id], claimed_by=self._name, lease_seconds=60
         ))  # fmt: skip
-        if attempt_id is None:
+        if row.id not in begun:
             return
-        look = await self._database.look(lambda conn: deliveries.look_before_sending(
-            conn, row.id, claimed_by=self._name
+        attempt_id = begun[row.id]
+        looks = await self._database.look(lambda conn: deliveries.look_before_sending(
+            conn, [row.id], claimed_by=self._name
         ))  # fmt: skip
+        look = looks[row.id]
         decision = decide(row.kind, look.reasons)
         outcome = DeliveryOutcome(
             row.id, attempt_id, self._chance.choice([State.SENT, State.DEFERRED, State.BOUNCED]),
@@ -282,7 +284,7 @@ class _Daemon:
         self, conn: Connection, row: ClaimedRow, outcome: DeliveryOutcome, key: str
     ) -> bool:
         """Whether an event was recorded as well."""
-        is_ours = deliveries.record_outcome(conn, outcome)
+        is_ours = row.id in deliveries.record_outcomes(conn, [outcome])
         if not is_ours or outcome.state is not State.BOUNCED or row.address is None:
             return False
         return consent.record(conn, event(Kind.UNDELIVERABLE, row.address, key=key)).is_new

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, select, text, update
 
 from mailbot.core.outbox_states import State
-from mailbot.store import campaigns, deliveries, outbox
+from mailbot.store import campaigns, deliveries, expansion, outbox
 from mailbot.store.campaigns import Member
 from mailbot.store.columns import DatabaseTime
 from mailbot.store.deliveries import DeliveryOutcome
@@ -40,7 +40,7 @@ def campaign_under_way(database: Database, *people: str, name: str = "spring") -
         campaigns.finish_loading(conn, name)
         campaigns.schedule(conn, name, now(conn) - timedelta(seconds=1))
         campaigns.start_due(conn)
-        campaigns.expand(conn, campaign_id, our_domain="shop.example", limit=1000)
+        expansion.expand(conn, campaign_id, our_domain="shop.example", limit=1000)
     return campaign_id
 
 
@@ -55,14 +55,14 @@ def claim(
 
 def begin(database: Database, row: ClaimedRow, by: str = ME, lease: float = 60) -> int | None:
     with database.write() as conn:
-        return deliveries.begin_attempt(conn, row.id, claimed_by=by, lease_seconds=lease)
+        begun = deliveries.begin_attempts(conn, [row.id], claimed_by=by, lease_seconds=lease)
+        return begun.get(row.id)
 
 
 def end(database: Database, row: ClaimedRow, attempt_id: int, state: State) -> bool:
     with database.write() as conn:
-        return deliveries.record_outcome(
-            conn, DeliveryOutcome(row.id, attempt_id, state, "said", list_sequence=0)
-        )
+        outcome = DeliveryOutcome(row.id, attempt_id, state, "said", list_sequence=0)
+        return deliveries.record_outcomes(conn, [outcome]) == {row.id}
 
 
 def state_of(database: Database, row_id: int) -> State:

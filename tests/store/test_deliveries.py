@@ -26,7 +26,7 @@ from tests.store.filling import (
 
 def look(database: Database, row: ClaimedRow, by: str = ME) -> Look:
     with database.read() as conn:
-        return deliveries.look_before_sending(conn, row.id, claimed_by=by)
+        return deliveries.look_before_sending(conn, [row.id], claimed_by=by)[row.id]
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_every_outcome_is_written_with_the_sequence_it_saw(
     with database.write() as conn:
         attempt_id = conn.execute(text("SELECT attempt_id FROM outbox")).scalar_one()
         outcome = DeliveryOutcome(marketing_row.id, attempt_id, state, "said", list_sequence=7)
-        assert deliveries.record_outcome(conn, outcome)
+        assert deliveries.record_outcomes(conn, [outcome]) == {marketing_row.id}
     assert state_of(database, marketing_row.id) is state
     with database.read() as conn:
         row = conn.execute(text("SELECT list_sequence, claimed_by FROM outbox")).one()
@@ -109,7 +109,7 @@ def test_an_outcome_is_written_once(database: Database, marketing_row: ClaimedRo
     with database.write() as conn:
         attempt_id = conn.execute(text("SELECT attempt_id FROM outbox")).scalar_one()
         sent = DeliveryOutcome(marketing_row.id, attempt_id, State.SENT, "250")
-        assert deliveries.record_outcome(conn, sent)
+        assert deliveries.record_outcomes(conn, [sent]) == {marketing_row.id}
         late = DeliveryOutcome(marketing_row.id, attempt_id, State.DEFERRED, "451")
-        assert not deliveries.record_outcome(conn, late)
+        assert deliveries.record_outcomes(conn, [late]) == set()
     assert state_of(database, marketing_row.id) is State.SENT

@@ -90,12 +90,9 @@ def live_a_full_life(database: Database, who: str) -> None:
         attempt_id = begin(database, row)
         assert attempt_id is not None
         with database.write() as conn:
-            deliveries.record_outcome(
-                conn,
-                DeliveryOutcome(
-                    row.id, attempt_id, State.DEFERRED, quoted if row.address == who else "450", 1
-                ),
-            )
+            reply = quoted if row.address == who else "450"
+            outcome = DeliveryOutcome(row.id, attempt_id, State.DEFERRED, reply, 1)
+            deliveries.record_outcomes(conn, [outcome])
 
 
 def every_cell(database: Database) -> Iterable[tuple[str, str]]:

@@ -211,7 +211,7 @@ def test_campaigns_are_paused_and_no_offer_passes_the_last_look(
     keeper.keep()
     with database.read() as conn:
         campaign = campaigns.get(conn, "spring")
-        look = deliveries.look_before_sending(conn, first.id, claimed_by="daemon-1")
+        look = deliveries.look_before_sending(conn, [first.id], claimed_by="daemon-1")[first.id]
         states = set(conn.execute(select(rows.c.state).where(rows.c.id != first.id)).scalars())
     assert campaign.state is CampaignState.PAUSED
     assert "restored from a backup" in (campaign.because or "")
@@ -246,7 +246,7 @@ def test_order_status_goes_on(database: Database, keeper: Keeper) -> None:
     (row,) = claim(database)
     begin(database, row)
     with database.read() as conn:
-        look = deliveries.look_before_sending(conn, row.id, claimed_by="daemon-1")
+        look = deliveries.look_before_sending(conn, [row.id], claimed_by="daemon-1")[row.id]
     assert look.is_ours and look.reasons == {Reason.OPT_OUT}
     assert found(database).evidence["waiting"] == "1"
 

@@ -66,11 +66,10 @@ class Outbox(RuleBasedStateMachine):
         """A daemon begins whatever is there; the store lets it begin its own claims alone."""
         for row_id in self.seen:
             with self.database.write() as conn:
-                attempt = deliveries.begin_attempt(
-                    conn, row_id, claimed_by=daemon, lease_seconds=60
+                begun = deliveries.begin_attempts(
+                    conn, [row_id], claimed_by=daemon, lease_seconds=60
                 )
-            if attempt is not None:
-                self.attempts.append((row_id, attempt))
+            self.attempts.extend(begun.items())
 
     @rule(data=st.data(), state=st.sampled_from(State))
     def record(self, data: st.DataObject, state: State) -> None:
@@ -78,7 +77,7 @@ class Outbox(RuleBasedStateMachine):
         if self.attempts:
             row_id, attempt = data.draw(st.sampled_from(self.attempts))
             with self.database.write() as conn:
-                deliveries.record_outcome(conn, DeliveryOutcome(row_id, attempt, state, "said"))
+                deliveries.record_outcomes(conn, [DeliveryOutcome(row_id, attempt, state, "said")])
 
     @rule(daemon=st.sampled_from(DAEMONS), row_id=ROWS)
     def give_back(self, daemon: str, row_id: int) -> None:

@@ -1,0 +1,74 @@
+"""How outcomes are written down: when to try again, and who turned out undeliverable."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from mailbot.core.backoff import next_attempt_at
+from mailbot.core.consent import ConsentEvent, Kind, Source
+from mailbot.core.outbox_states import State
+from mailbot.outbound.delivery import Attempt
+from mailbot.store import consent, deliveries
+from mailbot.store.deliveries import DeliveryOutcome
+from mailbot.store.engine import Connection, now
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt and what became of it."""
+
+    attempt: Attempt
+    outcome: DeliveryOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How long a message is tried, and under which policy."""
+
+    retry_for: timedelta
+    policy_version: str
+
+    def settle(self, conn: Connection, ended: Sequence[Ended]) -> Mapping[int, State]:
+        """Record outcomes; returns row id → the state reached, without rows taken over meanwhile.
+
+        An undeliverable person is one more event in the ledger: such an attempt is settled alone,
+        since the ledger's head is locked before every row (see store/ledger.py).
+        """
+        outcomes = {
+            one.outcome.outbox_id: self._deferred(conn, one)
+            if one.outcome.state is State.DEFERRED
+            else one.outcome
+            for one in ended
+        }
+        moved = deliveries.record_outcomes(conn, list(outcomes.values()))
+        for one in ended:
+            if one.outcome.state is State.BOUNCED and one.attempt.row.id in moved:
+                self._suppress(conn, one)
+        return {row_id: outcomes[row_id].state for row_id in moved}
+
+    def _suppress(self, conn: Connection, ended: Ended) -> None:
+        row, outcome = ended.attempt.row, ended.outcome
+        consent.record(conn, ConsentEvent(
+            kind=Kind.UNDELIVERABLE,
+            source=Source.RELAY,
+            person=row.person,
+            key=f"relay:{row.id}:{outcome.attempt_id}",
+            received_at=now(conn),
+            rule="relay-refused-recipient",
+            policy_version=self.policy_version,
+            address=row.address,
+            evidence={"reply": outcome.reply, "message_id": row.message_id},
+        ))  # fmt: skip
+
+    def _deferred(self, conn: Connection, ended: Ended) -> DeliveryOutcome:
+        row, outcome = ended.attempt.row, ended.outcome
+        at = now(conn)
+        next_at = next_attempt_at(row.attempts + 1, at, random.random())
+        is_over = next_at > row.created_at + self.retry_for
+        return DeliveryOutcome(
+            row.id, outcome.attempt_id, State.EXPIRED if is_over else State.DEFERRED,
+            outcome.reply, outcome.list_sequence, not_before=None if is_over else next_at,
+        )  # fmt: skip

@@ -1,0 +1,153 @@
+"""A campaign from the outbox to the relay, beside Postfix's smtp-source, which only speaks SMTP.
+
+Every invariant is on: attempts and outcomes are durable, the list is asked for each message. Both
+send messages of the same size over the same number of connections into the same relay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import uvloop
+from sqlalchemy import func, select, text
+
+from mailbot.config import RelaySettings
+from mailbot.core.address import parse_address
+from mailbot.core.compose import Sender as From
+from mailbot.core.compose import Shop
+from mailbot.core.eligibility import MessageKind
+from mailbot.core.outbox_states import State
+from mailbot.core.tokens import TokenKey, TokenKeys
+from mailbot.log import configure as configure_log
+from mailbot.outbound.campaigns import CampaignLetters
+from mailbot.outbound.letterhead import Letterhead
+from mailbot.outbound.sender import Sender
+from mailbot.outbound.smtp import RelayConnection
+from mailbot.store import campaigns
+from mailbot.store.engine import Database, now
+from mailbot.store.tables import outbox
+from tests.benchmarks.filling import fill_list, hash_of, new_database, numbers
+from tests.benchmarks.measuring import Figure, tell
+from tests.servers.smtp_sink import HOST, SmtpSink
+
+SOURCE = "/usr/sbin/smtp-source"
+SIZE = 2000  # bytes a message
+LIST = 1_000_000  # persons on it
+CONNECTIONS = 30
+LETTERHEAD = Letterhead(
+    Shop("Lindenhof Tea", parse_address("help@shop.example"), "Lindenhof Tea, 1 Quay, Bristol"),
+    From("Lindenhof Tea", parse_address("offers@shop.example")),
+    From("Lindenhof Orders", parse_address("orders@shop.example")),
+    TokenKeys((TokenKey(1, bytes(range(32))),)),
+)
+TEXT = "Dear {{ name or 'customer' }},\n\n" + "First flush from the hills, picked in March.\n" * 28
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The sender's settings as they are shipped."""
+
+    lease_seconds: float = 120
+    batch_size: int = 100
+    retry_hours: float = 72
+    stop_seconds: float = 30
+    messages_per_connection: int = 100
+
+
+def figures(folder: Path, *, messages: int, rounds: int) -> Iterator[Figure]:
+    """The whole way of a campaign's messages into smtp-sink."""
+    with new_database(folder, "sending") as database, SmtpSink() as sink:
+        tell(f"filling a campaign of {messages:,} and a list of {LIST:,} …")
+        _fill(database, messages)
+        mailbot, baseline = [], []
+        for _ in range(rounds):
+            _begin_anew(database)
+            mailbot.append(_seconds(lambda: send_all(database, sink.port, messages)))
+            baseline.append(_seconds(lambda: _source(sink.port, messages)))
+            tell(f"  {messages / mailbot[-1]:,.0f} against {messages / baseline[-1]:,.0f} a second")
+        yield Figure(
+            f"a campaign of {messages:,} into smtp-sink", tuple(mailbot), tuple(baseline),
+            f"smtp-source -s {CONNECTIONS} -d", to_reach=1 / 0.25,
+        )  # fmt: skip
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _fill(database: Database, messages: int) -> None:
+    beyond = f"(value + {LIST})"  # nobody of the audience is on the list
+    with database.write() as conn:
+        fill_list(conn, LIST)
+        campaigns.create(conn, name="bench", subject="Spring teas for {{ name or 'you' }}",
+                         text_source=TEXT, html_source=None)  # fmt: skip
+        campaigns.finish_loading(conn, "bench")
+        campaigns.schedule(conn, "bench", now(conn) - timedelta(seconds=1))
+        campaigns.start_due(conn)
+        conn.execute(text(f"""
+            INSERT INTO outbox (kind, campaign_id, address, person_hash, untagged_hash, fields,
+                                priority, state, not_before, created_at, message_id)
+            SELECT 'campaign', 1, 'person' || value || '@example' || (value % 50) || '.org',
+                   {hash_of(beyond)}, {hash_of(beyond)}, '{{"name": "Ann ' || value || '"}}', 2,
+                   'queued', '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000',
+                   printf('<%020d@shop.example>', value)
+            FROM {numbers(messages)}
+        """))  # fmt: skip
+
+
+def _begin_anew(database: Database) -> None:
+    with database.write() as conn:
+        conn.execute(text("DELETE FROM delivery_attempts"))
+        conn.execute(text(
+            "UPDATE outbox SET state = 'queued', attempts = 0, attempt_id = NULL,"
+            " finished_at = NULL, list_sequence = NULL, last_reply = NULL"
+        ))  # fmt: skip
+
+
+def send_all(database: Database, port: int, messages: int) -> None:
+    """Run a sender as the daemon does until all is sent."""
+    settings = RelaySettings(host=HOST, port=port, security="none")
+    sender = Sender(
+        database, Plan(), connect=lambda: RelayConnection(settings, None), connections=CONNECTIONS,
+        composers={MessageKind.CAMPAIGN: CampaignLetters(database, LETTERHEAD)},
+        claimed_by="bench", policy_version="1",
+    )  # fmt: skip
+    with Path(os.devnull).open("w", encoding="utf-8") as log:
+        configure_log("info", "json", stream=log)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_sent(database, sender, messages))
+
+
+async def _until_sent(database: Database, sender: Sender, messages: int) -> None:
+    stop = asyncio.Event()
+    running = asyncio.create_task(sender.run(stop))
+    by_state = select(outbox.c.state, func.count().label("count")).group_by(outbox.c.state)
+    while not running.done():
+        await asyncio.sleep(0.05)
+        counts = {
+            row.state: row.count
+            for row in await database.look(lambda conn: conn.execute(by_state).all())
+        }
+        if not counts.keys() & {State.QUEUED, State.CLAIMED, State.SENDING}:
+            stop.set()
+            break
+    await running
+    if counts != {State.SENT: messages}:
+        raise RuntimeError(f"not all were sent: {counts}")
+
+
+def _source(port: int, messages: int) -> None:
+    subprocess.run(
+        [SOURCE, "-s", str(CONNECTIONS), "-d", "-m", str(messages), "-l", str(SIZE),
+         "-f", "offers@shop.example", "-t", "ann@example.org", f"{HOST}:{port}"],
+        check=True, capture_output=True, timeout=600,
+    )  # fmt: skip
