@@ -27,6 +27,7 @@ from mailbot.config import (
     check_secrets,
     load_person_key,
     load_token_keys,
+    read_relay_secret,
     read_secret,
 )
 from mailbot.core.eligibility import MessageKind
@@ -179,12 +180,13 @@ class _Daemon:
 
     def _make_sender(self, letterhead: Letterhead) -> Sender:
         relay = self._settings.relay
-        password = read_secret(self._settings, relay.password_file) if relay.password_file else None
+        # Read anew for each connection: a token is good for an hour, a password may be changed.
+        secret = partial(read_relay_secret, self._settings)
         types = OrderStatusTypes(self._settings.order_status.templates_dir)
         return Sender(
             self._database,
             self._settings.sender,
-            connect=lambda: RelayConnection(relay, password),
+            connect=lambda: RelayConnection(relay, secret),
             connections=relay.connections,
             composers={
                 MessageKind.CAMPAIGN: CampaignLetters(self._database, letterhead),

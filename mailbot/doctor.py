@@ -21,6 +21,7 @@ from mailbot.config import (
     check_secrets,
     load,
     load_person_key,
+    read_relay_secret,
     read_secret,
 )
 from mailbot.core.errors import ConfigError, MailbotError, SchemaError
@@ -273,15 +274,17 @@ def _relay(settings: Settings) -> Iterator[Finding]:
     relay = settings.relay
     subject = f"relay {relay.host}:{relay.effective_port}"
     try:
-        password = read_secret(settings, relay.password_file) if relay.password_file else None
+        secret = read_relay_secret(settings)
     except ConfigError:
         return  # told among the secrets
     try:
-        certificate = asyncio.run(_greet(RelayConnection(relay, password)))
+        certificate = asyncio.run(_greet(RelayConnection(relay, secret)))
     except MailbotError as error:
         yield _failure(subject, error)
         return
     login = f"it lets {relay.username} in" if relay.username else "it answers, without login"
+    if relay.oauth_token_file:
+        login += " by token"
     line = "in plain text, on this machine" if relay.security == "none" else "over TLS"
     yield Finding(Level.OK, subject, f"{login}, {line}.")
     yield from _expiry(subject, certificate)

@@ -14,6 +14,7 @@ from tests.cli.conftest import CONFIG
 from tests.servers import dovecot
 from tests.servers import relay as relays
 from tests.servers.certificates import Authority
+from tests.servers.scripted_smtp import Answer, ScriptedSmtp
 
 LOGIN = ("mailbot", "relay-s3cret")
 
@@ -125,6 +126,35 @@ def test_wrong_passwords_are_told_and_what_to_look_at(config: Path) -> None:
     assert "password_file" in mailbox.next_step
     assert "refused the login of mailbot" in relay.what
     assert "relay.password_file" in relay.next_step
+
+
+@pytest.mark.parametrize(
+    ("token", "answer", "level", "words"),
+    [
+        ("ya29.fresh", b"235 2.7.0 Accepted\r\n", Level.OK, "lets mailbot in by token"),
+        ("ya29.old", b"535 5.7.8 no\r\n", Level.FAIL, "refused the token of mailbot: 535 5.7.8"),
+        ("{}", b"", Level.FAIL, "is no bearer token"),
+        (None, b"", Level.FAIL, "relay-token does not exist"),
+    ],
+)
+def test_a_login_by_token_is_tried(
+    config: Path, token: str | None, answer: Answer, level: Level, words: str
+) -> None:
+    change(config, 'password_file = "relay-password"', 'oauth_token_file = "relay-token"')
+    if token is not None:
+        (config.parent / "relay-token").write_text(token)
+        (config.parent / "relay-token").chmod(0o600)
+    with ScriptedSmtp({"AUTH": answer}, extensions=("AUTH XOAUTH2",)) as relay:
+        head, _, tail = config.read_text().partition("[relay]")
+        lines = [line for line in tail.split("\n") if not line.startswith(("port =", "ca_file"))]
+        settings = "\n".join([f'port = {relay.port}\nsecurity = "none"', *lines])
+        config.write_text(f"{head}[relay]\n{settings}")
+        found = [
+            finding for finding in examine(config) if "relay" in finding.subject + finding.what
+        ]
+    assert [finding.level for finding in found] == [level]
+    assert words in found[0].what
+    assert bool(found[0].next_step) is (level is Level.FAIL)
 
 
 def test_servers_that_are_not_there_are_told(config: Path) -> None:

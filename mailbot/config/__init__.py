@@ -12,6 +12,7 @@ from mailbot.config.secrets import (
     check_secrets,
     load_person_key,
     load_token_keys,
+    read_relay_secret,
     read_secret,
     secret_path,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "load",
     "load_person_key",
     "load_token_keys",
+    "read_relay_secret",
     "read_secret",
     "secret_path",
 ]

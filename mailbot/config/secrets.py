@@ -21,6 +21,7 @@ from mailbot.core.tokens import TokenKey, TokenKeys
 
 KEY_DIGITS: Final = 64  # 32 bytes in hex
 _LARGEST_SECRET: Final = 64 * 1024  # bytes; OAuth tokens stay far below
+_BEARER_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 
 
 def secret_path(name: str, config_path: Path) -> Path:
@@ -51,6 +52,19 @@ def read_secret(settings: Settings, name: str, *, key: str = "password_file") ->
     return _read(settings, path, key, if_missing)
 
 
+def read_relay_secret(settings: Settings) -> str | None:
+    """The relay's password, or its OAuth token as it stands now; None where no login is asked for.
+
+    Raises ConfigError like `read_secret`, and where the file holds no bearer token (RFC 6750).
+    """
+    relay = settings.relay
+    if relay.oauth_token_file is not None:
+        return _read_token(settings, relay.oauth_token_file)
+    if relay.password_file is not None:
+        return read_secret(settings, relay.password_file, key="relay.password_file")
+    return None
+
+
 def load_person_key(settings: Settings) -> PersonKey:
     """The key of every person hash. Raises ConfigError: missing, malformed, readable by all."""
     return PersonKey(_read_key(settings, settings.keys.person_file, "keys.person_file"))
@@ -78,12 +92,12 @@ def check_secrets(settings: Settings) -> None:
         (f"mailbox[{index}].password_file", box.password_file)
         for index, box in enumerate(settings.mailboxes)
     ]
-    if settings.relay.password_file is not None:
-        named.append(("relay.password_file", settings.relay.password_file))
     readers: list[Callable[[], object]] = [
         partial(read_secret, settings, name, key=key) for key, name in named
     ]
-    readers += [partial(load_person_key, settings), partial(load_token_keys, settings)]
+    readers += [
+        partial(read, settings) for read in (read_relay_secret, load_person_key, load_token_keys)
+    ]
     faults: list[ConfigFault] = []
     for read in readers:
         try:
@@ -92,6 +106,19 @@ def check_secrets(settings: Settings) -> None:
             faults += error.faults
     if faults:
         raise ConfigError(str(settings.path), faults)
+
+
+def _read_token(settings: Settings, name: str) -> str:
+    # Never from systemd's credentials: they are a copy from the start, and a token ends in an hour.
+    path = settings.path.parent / Path(name).expanduser()
+    key = "relay.oauth_token_file"
+    if_missing = "Let what refreshes the token write it there, on one line; start that first."
+    token = _read(settings, path, key, if_missing).strip()
+    if not _BEARER_TOKEN.fullmatch(token):
+        what = f"what stands in {path} is no bearer token."
+        write = "Write the access token alone, without JSON, quotes or a word before it."
+        raise ConfigError(str(settings.path), [ConfigFault(key, what, write)])
+    return token
 
 
 def _read_key(settings: Settings, name: str, key: str) -> bytes:

@@ -182,25 +182,38 @@ class RelaySettings(_Server):
     port: Number | None = Field(default=None, ge=1, le=65535, examples=[587])
     security: Security = "starttls"
     username: Line | None = Field(default=None, examples=["mailbot@hollowandfinch.example"])
+    oauth_token_file: SecretName | None = Field(default=None, examples=["/run/mailbot-token/relay"])
     password_file: SecretName | None = Field(default=None, examples=["relay-password"])
     connections: Number = Field(default=4, ge=1, le=100)
     timeout_seconds: Number = Field(default=60, ge=1, le=600)
     hello_name: Host | None = Field(default=None, examples=["mailbot.hollowandfinch.example"])
 
-    @field_validator("password_file", mode="after")
+    @field_validator("oauth_token_file", "password_file", mode="after")
     @classmethod
     def _goes_with_username(cls, name: str | None, info: ValidationInfo) -> str | None:
-        if "username" not in info.data:  # wrong in itself, and told
-            return name
-        if info.data["username"] and name is None:
-            raise InputError(
-                "is missing, though username is set.",
-                next_step='Write password_file = "relay-password".',
-            )
-        if name is not None and info.data["username"] is None:
+        is_known = "username" in info.data  # else it is wrong in itself, and told
+        if name is not None and is_known and info.data["username"] is None:
             raise InputError(
                 "is set, though username is not.",
                 next_step="Write the username too, or remove this line.",
+            )
+        return name
+
+    @field_validator("password_file", mode="after")
+    @classmethod
+    def _is_the_only_way_in(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if "oauth_token_file" not in info.data:  # wrong in itself, and told
+            return name
+        token = info.data["oauth_token_file"]
+        if info.data.get("username") and name is None and token is None:
+            raise InputError(
+                "is missing, though username is set.",
+                next_step='Write password_file = "relay-password", or oauth_token_file.',
+            )
+        if name is not None and token is not None:
+            raise InputError(
+                "is set, and so is oauth_token_file.",
+                next_step="Remove the one by which the account does not log in.",
             )
         return name
 

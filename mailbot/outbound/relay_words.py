@@ -6,11 +6,14 @@ import os
 import re
 import socket
 import ssl
+from collections.abc import Sequence
 
 from mailbot.core.errors import RelayError, RelayRefused, RelayUnavailable
 from mailbot.core.smtp_replies import Reply
+from mailbot.outbound.wire import readable
 
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
+_BY_PASSWORD = frozenset({"plain", "login", "cram-md5"})
 
 
 def lost(error: BaseException) -> str:
@@ -89,6 +92,33 @@ def refused_login(reply: Reply, where: str, username: str) -> RelayError:
         where=where,
         next_step="Correct relay.username, or the password in relay.password_file.",
         code=reply.code,
+    )
+
+
+def refused_token(reply: Reply, why: str, where: str, username: str) -> RelayError:
+    """A reply to AUTH XOAUTH2 that is not 235; `why` is what the relay's challenge told."""
+    told = f"{reply} ({why})" if why else f"{reply}"
+    if reply.code // 100 != 5:
+        return RelayUnavailable(f"it cannot log {username} in now: {told}", where=where)
+    return RelayRefused(
+        f"it refused the token of {username}: {told}",
+        where=where,
+        next_step="Look whether what refreshes the token in relay.oauth_token_file still runs, and "
+        "whether the token is this account's and allows sending by SMTP.",
+        code=reply.code,
+    )
+
+
+def no_such_login(kind: str, methods: Sequence[str], where: str) -> RelayRefused:
+    """The relay's EHLO names no mechanism for a login by `kind`, "password" or "token"."""
+    offered = readable(", ".join(methods).upper()) or "no login at all"
+    way = "use relay.oauth_token_file" if kind == "password" else "use relay.password_file"
+    known = "xoauth2" in methods if kind == "password" else bool(_BY_PASSWORD & set(methods))
+    instead = way if known else "remove relay.username"
+    return RelayRefused(
+        f"it offers no login by {kind} (offered: {offered}).",
+        where=where,
+        next_step=f"Correct relay.security or relay.port, or {instead}.",
     )
 
 

@@ -13,15 +13,24 @@ import contextlib
 import re
 import socket
 import ssl
+from collections.abc import Callable
 from typing import cast
 
 import aiosmtplib
+from aiosmtplib.auth import auth_xoauth2_encode
 
 from mailbot.config import RelaySettings
-from mailbot.core.errors import RelayError, RelayLost, RelayRefused, RelayUnavailable
+from mailbot.core.errors import (
+    ConfigError,
+    RelayError,
+    RelayLost,
+    RelayRefused,
+    RelayUnavailable,
+)
 from mailbot.core.smtp_replies import Reply, Stage
-from mailbot.outbound import relay_words
+from mailbot.outbound import relay_words, xoauth2
 from mailbot.outbound.dialogue import Dialogue, GarbledReply
+from mailbot.outbound.tls import client_context
 from mailbot.outbound.wire import is_reply_code, read_reply, readable, stuffed, unspeakable
 
 # RFC 5321 §4.5.3.2.6: the relay may take ten minutes to answer the final dot.
@@ -31,6 +40,10 @@ _TROUBLE = (aiosmtplib.SMTPException, OSError)  # TimeoutError and ssl.SSLError 
 _EXTENSIONS = {"size", "8bitmime", "smtputf8"}
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _METHOD_UNKNOWN = frozenset({500, 501, 502, 504})  # RFC 4954 §4: try another AUTH mechanism
+_LOGGED_IN = 235
+
+# A password or a token, or what reads it anew for each login; that may raise ConfigError.
+Secret = str | Callable[[], str | None] | None
 
 
 class RelayConnection:
@@ -43,13 +56,13 @@ class RelayConnection:
     def __init__(
         self,
         settings: RelaySettings,
-        password: str | None,
+        secret: Secret,
         *,
         dot_timeout_seconds: float = DOT_TIMEOUT_SECONDS,
     ) -> None:
         self.where = f"relay {settings.host}:{settings.effective_port}"
         self._settings = settings
-        self._password = password
+        self._secret = secret
         self._dot_timeout = dot_timeout_seconds
         self._client: aiosmtplib.SMTP | None = None
         self._transport: asyncio.WriteTransport | None = None
@@ -152,6 +165,7 @@ class RelayConnection:
 
     async def _open(self) -> None:
         settings = self._settings
+        secret = await self._read_secret()
         client = aiosmtplib.SMTP(
             hostname=settings.host,
             port=settings.effective_port,
@@ -159,7 +173,7 @@ class RelayConnection:
             start_tls=False,  # asked for below, where a relay without it is refused
             local_hostname=settings.hello_name or _own_name(),
             timeout=settings.timeout_seconds,
-            tls_context=await asyncio.to_thread(self._tls_context),
+            tls_context=await self._tls_context(),
         )
         self._client = client
         await client.connect()
@@ -169,7 +183,7 @@ class RelayConnection:
         if settings.security == "starttls":
             await self._start_tls(client)
         if settings.username:
-            await self._log_in(client, settings.username)
+            await self._log_in(client, settings.username, secret)
         self._ask_nothing_unread(client)
         if client.transport is None:
             raise self._lost("the relay had closed the connection", Stage.CONNECT)
@@ -186,18 +200,10 @@ class RelayConnection:
             # No isinstance: uvloop's transports are none of asyncio's classes.
             self._transport = cast("asyncio.WriteTransport", self._client.transport)
 
-    def _tls_context(self) -> ssl.SSLContext | None:
+    async def _tls_context(self) -> ssl.SSLContext | None:
         if self._settings.security == "none":
             return None
-        ca_file = self._settings.ca_file
-        try:
-            return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-        except OSError as error:
-            raise RelayRefused(
-                f"relay.ca_file {ca_file} holds no certificates that can be read.",
-                where=self.where,
-                next_step="Let it name a PEM file that this user may read.",
-            ) from error
+        return await asyncio.to_thread(client_context, self._settings.ca_file, self.where)
 
     async def _start_tls(self, client: aiosmtplib.SMTP) -> None:
         if not client.supports_extension("starttls"):
@@ -210,7 +216,27 @@ class RelayConnection:
         self._hold_transport()
         await client.ehlo()  # RFC 3207 §4.2: what was offered in plain text is forgotten
 
-    async def _log_in(self, client: aiosmtplib.SMTP, username: str) -> None:
+    async def _read_secret(self) -> str:
+        """The secret of now: a token is good for an hour, and a password may be changed."""
+        if not callable(self._secret):
+            return self._secret or ""
+        try:
+            return await asyncio.to_thread(self._secret) or ""
+        except ConfigError as error:
+            fault = error.faults[0]
+            raise RelayRefused(
+                f"the login cannot be read: {fault.what}", where=self.where, next_step=fault.write
+            ) from error
+
+    async def _log_in(self, client: aiosmtplib.SMTP, username: str, secret: str) -> None:
+        if self._settings.oauth_token_file:
+            await self._log_in_by_token(client, username, secret)
+        else:
+            await self._log_in_by_password(client, username, secret)
+
+    async def _log_in_by_password(
+        self, client: aiosmtplib.SMTP, username: str, password: str
+    ) -> None:
         """AUTH by one mechanism: several tries with a wrong password may lock the account."""
         known = {
             "plain": client.auth_plain,
@@ -222,18 +248,22 @@ class RelayConnection:
             usable.sort()  # CRAM-MD5, the only one that hides the password by itself, comes first
         for name in usable:
             try:
-                await known[name](username, self._password or "")
+                await known[name](username, password)
             except aiosmtplib.SMTPAuthenticationError as error:
                 if error.code not in _METHOD_UNKNOWN or name == usable[-1]:
                     raise
             else:
                 return
-        offered = ", ".join(client.server_auth_methods).upper() or "no login at all"
-        raise RelayRefused(
-            f"it offers no login by password (offered: {readable(offered)}).",
-            where=self.where,
-            next_step="Correct relay.security or relay.port, or remove relay.username.",
-        )
+        raise relay_words.no_such_login("password", client.server_auth_methods, self.where)
+
+    async def _log_in_by_token(self, client: aiosmtplib.SMTP, username: str, token: str) -> None:
+        if "xoauth2" not in client.server_auth_methods:
+            raise relay_words.no_such_login("token", client.server_auth_methods, self.where)
+        answer = auth_xoauth2_encode(username, token)
+        response, why = await xoauth2.log_in(client, answer)
+        if response.code != _LOGGED_IN:
+            reply = read_reply(response.code, response.message)
+            raise relay_words.refused_token(reply, why, self.where, username)
 
     def _explain(self, error: BaseException) -> RelayError:
         """What kept us from connecting, in plain words."""

@@ -12,6 +12,7 @@ from mailbot.config import (
     load,
     load_person_key,
     load_token_keys,
+    read_relay_secret,
     read_secret,
     secret_path,
 )
@@ -168,3 +169,64 @@ def test_every_missing_secret_is_told_at_once(file: ConfigFile, tmp_path: Path) 
     ]
     _write(tmp_path, imap_password="a", relay_password="b", person_key=KEY, token_key_1=KEY)
     check_secrets(settings)
+
+
+# The relay's login
+
+
+def _with_login(file: ConfigFile, lines: str) -> Settings:
+    login = 'host = "smtp.hollowandfinch.example"'
+    return load(file.write((login, f'{login}\nusername = "x"\n{lines}')).path)
+
+
+def test_without_a_login_there_is_no_relay_secret(settings: Settings) -> None:
+    assert read_relay_secret(settings) is None
+
+
+def test_the_relays_password_is_read_anew_each_time(file: ConfigFile, tmp_path: Path) -> None:
+    settings = _with_login(file, 'password_file = "relay-password"')
+    for password in ("tea", "milk"):
+        _write(tmp_path, relay_password=password)
+        assert read_relay_secret(settings) == password
+
+
+def test_a_token_is_read_anew_each_time_and_never_from_systemds_copy(
+    file: ConfigFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = _with_login(file, 'oauth_token_file = "relay-token"')
+    (tmp_path / "credentials").mkdir()
+    _write(tmp_path / "credentials", relay_token="of-the-start")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    for token in ("ya29.a0-_~+/==", "eyJ0eXAi.eyJhdWQi.Zm9v"):
+        _write(tmp_path, relay_token=f"{token}\n")
+        assert read_relay_secret(settings) == token
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('{"access_token": "ya29"}', "is no bearer token"),
+        ("Bearer ya29", "is no bearer token"),
+        ("ya29\x01\x01", "is no bearer token"),
+        ("", "is empty"),
+    ],
+)
+def test_a_file_that_holds_no_token_is_told_and_not_shown(
+    file: ConfigFile, tmp_path: Path, text: str, what: str
+) -> None:
+    settings = _with_login(file, 'oauth_token_file = "relay-token"')
+    _write(tmp_path, relay_token=text)
+    with pytest.raises(ConfigError) as caught:
+        read_relay_secret(settings)
+    (fault,) = caught.value.faults
+    assert fault.key == "relay.oauth_token_file"
+    assert what in fault.what
+    assert "ya29" not in str(caught.value)
+
+
+def test_a_missing_token_is_told_with_the_other_secrets(file: ConfigFile) -> None:
+    settings = _with_login(file, 'oauth_token_file = "relay-token"')
+    with pytest.raises(ConfigError) as caught:
+        check_secrets(settings)
+    faults = {fault.key: fault for fault in caught.value.faults}
+    assert "what refreshes the token" in faults["relay.oauth_token_file"].write

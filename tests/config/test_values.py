@@ -97,6 +97,31 @@ def test_a_login_at_the_relay_needs_both_halves(file: ConfigFile, lines: str, wh
 
 
 @pytest.mark.parametrize(
+    ("lines", "key", "what"),
+    [
+        ('oauth_token_file = "t"', "oauth_token_file", "is set, though username is not"),
+        (
+            'username = "x"\noauth_token_file = "t"\npassword_file = "p"',
+            "password_file",
+            "is set, and so is oauth_token_file",
+        ),
+        ('username = "x"\noauth_token_file = ""', "oauth_token_file", "is empty"),
+    ],
+)
+def test_a_login_at_the_relay_is_by_token_or_by_password(
+    file: ConfigFile, lines: str, key: str, what: str
+) -> None:
+    faults = file.write(_relay(f'host = "a.example"\n{lines}')).faults()
+    assert list(faults) == [f"relay.{key}"]
+    assert faults[f"relay.{key}"].what.startswith(what)
+
+
+def test_a_login_by_token_needs_no_password(file: ConfigFile) -> None:
+    lines = 'host = "a.example"\nusername = "x"\noauth_token_file = "t"'
+    assert load(file.write(_relay(lines)).path).relay.oauth_token_file == "t"
+
+
+@pytest.mark.parametrize(
     ("address", "what"),
     [
         ("customer-service@hollowandfinch.example", "too long"),
