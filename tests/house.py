@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,12 +39,14 @@ class House:
     def person_key(self) -> object:
         return load_person_key(self.settings)
 
-    def start(self, **environment: str) -> subprocess.Popen[bytes]:
-        """Start `mailbot run`, and wait until it says that it runs."""
+    def start(
+        self, *, by: Sequence[str] = ("mailbot", "run"), **environment: str
+    ) -> subprocess.Popen[bytes]:
+        """Start `mailbot run`, or what stands in for it, and wait until it says that it runs."""
         with (self.folder / "daemon.log").open("ab") as log:
             seen = log.tell()
             daemon = subprocess.Popen(
-                [sys.executable, "-m", "mailbot", "run", "--config", str(self.config)],
+                [sys.executable, "-m", *by, "--config", str(self.config)],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **environment},
             )  # fmt: skip
         self.started.append(daemon)

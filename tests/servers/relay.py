@@ -43,6 +43,16 @@ class Taken:
         return parsed
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One MAIL, RCPT, DATA or final dot ("."), and when it was heard, by CLOCK_BOOTTIME."""
+
+    step: str
+    sender: str
+    session: int
+    at: float
+
+
 @dataclass(slots=True)
 class Script:
     """What to answer instead of 250; a value "" hangs up, a number of seconds waits first."""
@@ -54,8 +64,24 @@ class Script:
     hang_up_after_dot: bool = False  # the message is taken; its answer is lost
 
 
+class _Session(SMTP):
+    """aiosmtpd's session, which also tells the relay of DATA before it answers 354."""
+
+    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802 (aiosmtpd calls it by this name)
+        if self.envelope is not None and self.envelope.rcpt_tos and self.session is not None:
+            envelope = self.envelope
+            await self.event_handler.hears(
+                "DATA", self.session, envelope.mail_from or "", envelope.rcpt_tos[0]
+            )
+        await super().smtp_DATA(arg)
+
+
 class Relay:
-    """The running relay. `taken` grows; `script` may change at any time."""
+    """The running relay. `taken` and `heard` grow; `script` may change at any time.
+
+    `on_step` is called with a step ("MAIL", "RCPT", "DATA", ".") and the recipient ("" for MAIL)
+    before it is answered. It may take its time: only that one session waits.
+    """
 
     def __init__(
         self,
@@ -71,7 +97,9 @@ class Relay:
         self.commands: list[str] = []
         self.sessions = 0
         self.script = Script()
+        self.heard: list[Heard] = []
         self.on_rcpt: Callable[[str], None] = lambda recipient: None
+        self.on_step: Callable[[str, str], None] | None = None
         self.port = port
         self._record = record
         self._login = login
@@ -103,6 +131,7 @@ class Relay:
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         self.commands.append(f"MAIL FROM:<{address}> {' '.join(options)}".strip())
+        await self.hears("MAIL", session, address, "")
         if self.script.mail is not None:
             return self._answer(server, self.script.mail)
         envelope.mail_from = address
@@ -114,6 +143,7 @@ class Relay:
     ) -> str:
         self.commands.append(f"RCPT TO:<{address}>")
         self.on_rcpt(address)
+        await self.hears("RCPT", session, envelope.mail_from or "", address)
         scripted = self.script.rcpt.get(address)
         if scripted is not None:
             return self._answer(server, scripted)
@@ -122,6 +152,7 @@ class Relay:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         script = self.script
+        await self.hears(".", session, envelope.mail_from or "", envelope.rcpt_tos[0])
         if script.dot_seconds:
             await asyncio.sleep(script.dot_seconds)
         if script.dot is not None:
@@ -136,6 +167,13 @@ class Relay:
         if script.hang_up_after_dot:
             return self._answer(server, "")
         return "250 2.0.0 taken"
+
+    async def hears(self, step: str, session: Session, sender: str, recipient: str) -> None:
+        """Write it down, and let the test act before it is answered."""
+        at = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self.heard.append(Heard(step, sender, id(session), at))
+        if self.on_step is not None:
+            await asyncio.to_thread(self.on_step, step, recipient)
 
     def _answer(self, server: SMTP, reply: str) -> str:
         if reply == "":
@@ -166,7 +204,7 @@ class Relay:
 
     def _protocol(self) -> SMTP:
         self.sessions += 1
-        session = SMTP(
+        session = _Session(
             self,
             hostname="relay.test",
             enable_SMTPUTF8=self._smtputf8,
