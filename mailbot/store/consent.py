@@ -26,10 +26,11 @@ from mailbot.core.consent import (
 )
 from mailbot.core.person import Person
 from mailbot.store import ledger
+from mailbot.store import suppressions as list_of_persons
 from mailbot.store.columns import insert_unless_there
 from mailbot.store.loading import ListRow, add_or_renew
 from mailbot.store.persons import is_named, is_person
-from mailbot.store.tables import IS_ERASED, ReviewState, consent_events, reviews, suppressions
+from mailbot.store.tables import ReviewState, consent_events, reviews, suppressions
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,10 @@ def record_rows(conn: Connection, event: BatchEvent, rows: Sequence[ListRow]) ->
     if twin is not None:
         return Recorded(twin, is_new=False)
     sequence = ledger.append(conn, head, event).sequence
-    added = add_or_renew(conn, rows, reason=reason, since_at=event.received_at, sequence=sequence)
-    _forget_erased(conn, sequence)
+    added = add_or_renew(
+        conn, _without_the_erased(conn, rows), reason=reason, since_at=event.received_at,
+        sequence=sequence,
+    )  # fmt: skip
     return Recorded(sequence, is_new=True, added=added)
 
 
@@ -134,22 +137,16 @@ def note(conn: Connection, event: BatchEvent) -> int:
     return twin if twin is not None else ledger.append(conn, head, event).sequence
 
 
-def _forget_erased(conn: Connection, sequence: int) -> None:
-    """Whoever was erased stays a hash, in whatever file the address comes back."""
-    # Said by IS_ERASED, whose index would not be used for a parameter. SQLite takes it only where
-    # the key's own index cannot answer alone: else it would read the whole list for each part.
-    erased = select(suppressions.c.person_hash).where(IS_ERASED, suppressions.c.untagged_hash != "")
-    if conn.execute(erased.limit(1)).first() is None:
-        return
-    untagged = select(suppressions.c.untagged_hash).where(IS_ERASED)
-    conn.execute(
-        update(suppressions)
-        .where(
-            suppressions.c.sequence == sequence,
-            suppressions.c.person_hash.in_(erased) | suppressions.c.untagged_hash.in_(untagged),
-        )
-        .values(address=None)
-    )
+def _without_the_erased(conn: Connection, rows: Sequence[ListRow]) -> Sequence[ListRow]:
+    """Whoever was erased stays a hash, in whatever file the address comes back.
+
+    Before the rows are written: of one that is emptied later, PostgreSQL keeps the old version in
+    its files, and SQLite in its log.
+    """
+    erased = list_of_persons.erased_among(conn, [Person(row[0], row[1]) for row in rows])
+    if not erased:
+        return rows
+    return [(row[0], row[1], None) if Person(row[0], row[1]) in erased else row for row in rows]
 
 
 # Made once: in a storm of opt-outs, building a statement takes longer than running it.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from mailbot.core.consent import Reason
 from mailbot.core.person import Person
@@ -40,30 +42,54 @@ def reasons(conn: Connection, person: Person) -> frozenset[Reason]:
 
 def erased_among(conn: Connection, persons: Collection[Person]) -> frozenset[Person]:
     """Who of these was erased: of them nothing readable may be stored again."""
-    exact = {person.person_hash for person in persons} | {one.untagged_hash for one in persons}
-    # In words, not as a parameter: SQLite would not see that the index of the erased is meant.
-    found = select(suppressions.c.person_hash, suppressions.c.untagged_hash).where(IS_ERASED)
-    if conn.execute(found.limit(1)).first() is None:
+    # Said by IS_ERASED, whose index would not be used for a parameter. SQLite takes it only where
+    # the key's own index cannot answer alone: else it would read the whole list for each part.
+    anybody = select(suppressions.c.person_hash).where(
+        IS_ERASED, suppressions.c.untagged_hash != ""
+    )
+    if conn.execute(anybody.limit(1)).first() is None:
         return frozenset()
-    rows = conn.execute(
-        found.where(
-            or_(
-                suppressions.c.person_hash.in_(exact),
-                and_(
-                    suppressions.c.untagged_hash != suppressions.c.person_hash,
-                    suppressions.c.untagged_hash.in_(exact),
-                ),
-            )
-        )
-    ).all()
-    known = [Person(row.person_hash, row.untagged_hash) for row in rows]
+    untagged = {person.untagged_hash for person in persons}
+    known = _erased_by_hash(conn, untagged | {person.person_hash for person in persons})
     hashes = {one.person_hash for one in known}
-    untagged = {one.untagged_hash for one in known}
+    mailboxes = {one.untagged_hash for one in known}
     return frozenset(
         person
         for person in persons
-        if person.person_hash in hashes or person.untagged_hash in untagged
+        if person.person_hash in hashes or person.untagged_hash in mailboxes
     )
+
+
+def _erased_by_hash(conn: Connection, hashes: Collection[str]) -> list[Person]:
+    """Who was erased and has one of these, as the exact or as the untagged hash.
+
+    All hashes are one parameter: a statement of thousands takes longer to build than to run. SQLite
+    is told the two small indexes: by itself it would look each hash up in the whole list.
+    """
+    if conn.dialect.name == "sqlite":
+        rows = conn.exec_driver_sql(_ERASED_IN_SQLITE, {"hashes": json.dumps(list(hashes))})
+    else:
+        rows = conn.exec_driver_sql(_ERASED_IN_POSTGRESQL, {"hashes": list(hashes)})
+    return [Person(exact, untagged) for exact, untagged in rows]
+
+
+_ERASED_IN_SQLITE: Final = """
+    SELECT listed.person_hash, listed.untagged_hash FROM json_each(:hashes) AS one
+    CROSS JOIN suppressions AS listed INDEXED BY ix_suppressions_erased
+    WHERE listed.reason = 'erased' AND listed.person_hash = one.value
+    UNION
+    SELECT listed.person_hash, listed.untagged_hash FROM json_each(:hashes) AS one
+    CROSS JOIN suppressions AS listed INDEXED BY ix_suppressions_untagged_hash
+    WHERE listed.untagged_hash <> listed.person_hash AND listed.untagged_hash = one.value
+    AND listed.reason = 'erased'
+"""
+_ERASED_IN_POSTGRESQL: Final = """
+    SELECT person_hash, untagged_hash FROM suppressions
+    WHERE reason = 'erased' AND (
+        person_hash = ANY(%(hashes)s::varchar[])
+        OR (untagged_hash <> person_hash AND untagged_hash = ANY(%(hashes)s::varchar[]))
+    )
+"""
 
 
 def of_person(conn: Connection, person: Person) -> list[Suppression]:

@@ -141,6 +141,11 @@ class PostgreSQL:
         """Remove a database, whoever is connected to it."""
         self._run(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def checkpoint(self) -> None:
+        """Write everything that was committed into the files of the databases, below `folder`."""
+        with self._connected("postgres") as conn:
+            conn.execute("CHECKPOINT")
+
     # -- inside ------------------------------------------------------------------------------
 
     @property

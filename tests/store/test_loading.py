@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from mailbot.store.consent import Entry
 from mailbot.store.engine import Database
 from mailbot.store.tables import suppressions as entries
 from tests.people import NOON, event, person
+from tests.servers.postgresql import PostgreSQL
 
 
 def _batch(*addresses: str, key: str = "import:1:0", minutes: int = 0) -> BatchEvent:
@@ -102,6 +105,44 @@ def test_an_event_that_counts_others_is_refused(database: Database) -> None:
         _record(database, _batch("a@example.org"), "b@example.org")
     with database.read() as conn:
         assert ledger.head_sequence(conn) == 0
+
+
+def _erased_and_imported(database: Database) -> list[str]:
+    """Import five thousand people of whom a hundred were erased before; returns the hundred."""
+    many = sorted(
+        (f"p{number}@example.org" for number in range(5000)),
+        key=lambda who: person(who).person_hash,
+    )
+    with database.write() as conn:
+        for who in many[::50]:
+            gone = event(Kind.ERASED, who, key=f"erased:{person(who).person_hash}")
+            consent.record(conn, replace(gone, address=None, evidence={}))
+    _record(database, _batch(*many), *many)
+    return many[::50]
+
+
+@pytest.mark.only_on("postgresql", "it keeps old versions of rows in its files")
+def test_no_byte_of_the_erased_comes_to_the_disk_in_an_import(
+    database: Database, postgresql: PostgreSQL
+) -> None:
+    gone = _erased_and_imported(database)
+    postgresql.checkpoint()
+    held = b"".join(
+        path.read_bytes() for path in (postgresql.folder / "data/base").rglob("*") if path.is_file()
+    )
+    assert b"p4999@example.org" in held
+    assert [who for who in gone if who.encode() in held] == []
+
+
+@pytest.mark.only_on("sqlite", "its log, into which a long transaction spills")
+def test_no_byte_of_the_erased_comes_into_the_log_in_an_import(database: Database) -> None:
+    with database.engine.connect() as conn:
+        conn.exec_driver_sql("PRAGMA cache_size = 10")  # pages, as if the list were a long one
+    gone = _erased_and_imported(database)
+    file = Path(str(database.engine.url.database))
+    held = file.read_bytes() + file.with_name(f"{file.name}-wal").read_bytes()
+    assert b"p4999@example.org" in held
+    assert [who for who in gone if who.encode() in held] == []
 
 
 @pytest.mark.only_on("sqlite", "PostgreSQL's plan goes by its statistics")
