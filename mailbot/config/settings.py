@@ -231,6 +231,7 @@ class SenderSettings(_Table):
     retry_hours: Number = Field(default=72, ge=1, le=240)
     stop_seconds: Number = Field(default=30, ge=1, le=600)
     messages_per_connection: Number = Field(default=100, ge=1, le=100_000)
+    domain_connections: Number = Field(default=10, ge=1, le=100)
 
 
 class CampaignsSettings(_Table):

@@ -8,6 +8,10 @@ from datetime import datetime, timedelta
 FIRST_WAIT = timedelta(minutes=5)
 LONGEST_WAIT = timedelta(hours=4)
 
+# A row whose sender the relay refused: about us, so soon again, and yet behind the other rows.
+FIRST_STEP_ASIDE = timedelta(minutes=1)
+LONGEST_STEP_ASIDE = timedelta(minutes=30)
+
 
 def next_attempt_at(attempts: int, now: datetime, jitter: float) -> datetime:
     """When to try a message again after `attempts` (≥ 1) deferred ones.
@@ -16,6 +20,15 @@ def next_attempt_at(attempts: int, now: datetime, jitter: float) -> datetime:
     5 minutes, doubled each time, at most 4 hours.
     """
     return now + wait(attempts, FIRST_WAIT, LONGEST_WAIT, jitter)
+
+
+def next_after_trouble_at(attempts: int, now: datetime, jitter: float) -> datetime:
+    """When a row goes again that met trouble about us at MAIL FROM, after `attempts` (≥ 1).
+
+    1 minute, doubled each time, at most 30, ± 25 %. Without a wait it would stay the oldest row,
+    and so ask for all the others each time the breaker lets one through.
+    """
+    return now + wait(attempts, FIRST_STEP_ASIDE, LONGEST_STEP_ASIDE, jitter)
 
 
 def wait(failures: int, first: timedelta, longest: timedelta, jitter: float) -> timedelta:

@@ -33,6 +33,15 @@ class Outcome(StrEnum):
     UNCERTAIN = "uncertain"  # may or may not have been taken
 
 
+class Welcome(StrEnum):
+    """What a reply says about how much more mail is welcome."""
+
+    TAKEN = "taken"  # at this pace the message went through
+    DOMAIN_TOO_MANY = "domain_too_many"  # the recipient's domain gets too much at once
+    RELAY_TOO_MANY = "relay_too_many"  # we send too much, whomever to
+    UNSAID = "unsaid"
+
+
 # RFC 3463 §3.2 and the registry: bad mailbox, bad system, bad syntax, moved, null MX.
 # Nothing else suppresses: a 5.7.1 is about us, a 5.2.2 is a full mailbox.
 NO_SUCH_RECIPIENT = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
@@ -40,6 +49,40 @@ NO_SUCH_RECIPIENT = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
 # RFC 1870 §6.1 and RFC 6531 §3.5: too large, or an address the relay cannot carry. Even at MAIL
 # these are about this one message, not about us.
 ABOUT_THE_MESSAGE = frozenset({"5.2.3", "5.3.4", "5.6.7"})
+
+# About us though it comes as late as RCPT: RFC 4954 §6 (530: log in first), and 5.4.5 by which
+# Gmail says that the account's daily limit is reached. It refuses nobody's message for good.
+_US_AND_NOT_THE_MESSAGE = frozenset({"5.4.5"})
+_LOG_IN_FIRST = 530
+_NO_RELAYING_TEXT = re.compile(
+    r"relay(?:ing)?(?: access)? (?:is )?(?:denied|not (?:permitted|allowed)|prohibited)"
+    r"|(?:unable|not (?:permitted|allowed|authori[sz]ed)) to relay|authentication (?:is )?required",
+    re.IGNORECASE,
+)
+
+# "Too many", at RCPT and later. RFC 3463 §3.5: congestion; §3.6: too many recipients; §3.8: policy,
+# under which Google (4.7.0, 4.7.28), Yahoo (4.7.0 [TSS04]) and Microsoft (4.7.500, 4.7.650) say it.
+_TOO_MANY = frozenset({"4.4.5", "4.5.3"})
+_POLICY = "4.7."
+# 4.2.1 is a mailbox switched off, but with 450 Google means one that gets mail too quickly.
+_TOO_QUICKLY = (450, "4.2.1")
+# RFC 6647 §2: greylisting asks for time from each sender and recipient, and not for fewer of them.
+_GREYLISTED_TEXT = re.compile(r"gr[ae]y-?\s?list", re.IGNORECASE)
+# In words, with whatever code: the postmaster pages of Google, Yahoo, Microsoft (RP-001), Orange.
+_TOO_MANY_TEXT = re.compile(
+    r"too (?:many|much) (?:\w+ ){0,2}(?:connection|session|message|mail|e-?mail|recipient|request)"
+    r"|too (?:fast|quickly|frequently)|rate[ -]?limit|throttl|(?:unusual|sending|mail|message) rate"
+    r"|unexpected volume|exceeded the (?:rate|limit)|\bRP-00[1-3]\b|trop de connexions",
+    re.IGNORECASE,
+)
+# What submission services and Postfix say of their own clients: Amazon SES (454, without enhanced
+# code), Microsoft 365 (432 4.3.2), Google's relay (450 4.2.1 "Peak SMTP relay limit").
+_TOO_MANY_OF_OURS_TEXT = re.compile(
+    r"throttling failure|maximum sending rate|daily (?:message )?quota|daily .{0,20}sending limit"
+    r"|relay limit exceeded|concurrent connections limit|sender thread limit"
+    r"|error: too (?:many|much) ",
+    re.IGNORECASE,
+)
 
 # Only where the relay gives no enhanced code: text that says so, in the words of the large MTAs.
 _NO_SUCH_RECIPIENT_TEXT = re.compile(
@@ -79,6 +122,33 @@ def is_no_such_recipient(reply: Reply) -> bool:
     return bool(_NO_SUCH_RECIPIENT_TEXT.search(reply.text[:1000]))
 
 
+def is_about_us(reply: Reply) -> bool:
+    """Whether a 5xx reply at RCPT or later would have been the same for any other message."""
+    if reply.code == _LOG_IN_FIRST or reply.enhanced in _US_AND_NOT_THE_MESSAGE:
+        return True
+    # A recipient who does not exist may be told with another server's words about relaying.
+    return not is_no_such_recipient(reply) and bool(_NO_RELAYING_TEXT.search(reply.text[:1000]))
+
+
+def welcome(stage: Stage, reply: Reply) -> Welcome:
+    """What `reply` at `stage` says about our pace. Before RCPT the breaker answers for that."""
+    if stage not in (Stage.RCPT, Stage.DATA, Stage.DOT):
+        return Welcome.UNSAID
+    if reply.code // 100 == 2:
+        return Welcome.TAKEN if stage is Stage.DOT else Welcome.UNSAID
+    if reply.enhanced in _US_AND_NOT_THE_MESSAGE:
+        return Welcome.RELAY_TOO_MANY
+    text = reply.text[:1000]
+    if reply.code // 100 != 4 or _GREYLISTED_TEXT.search(text):
+        return Welcome.UNSAID
+    if _TOO_MANY_OF_OURS_TEXT.search(text):
+        return Welcome.RELAY_TOO_MANY
+    is_by_code = reply.enhanced in _TOO_MANY or reply.enhanced.startswith(_POLICY)
+    if is_by_code or (reply.code, reply.enhanced) == _TOO_QUICKLY or _TOO_MANY_TEXT.search(text):
+        return Welcome.DOMAIN_TOO_MANY
+    return Welcome.UNSAID
+
+
 def judge(stage: Stage, reply: Reply) -> Outcome:
     """The outcome of `reply` at `stage`. 2xx before the final dot is not asked for here."""
     family = reply.code // 100
@@ -96,6 +166,8 @@ def judge(stage: Stage, reply: Reply) -> Outcome:
     if family == 2 and stage is Stage.DOT:
         return Outcome.SENT
     if family == 4:
+        return Outcome.DEFERRED
+    if family == 5 and is_about_us(reply):
         return Outcome.DEFERRED
     if family == 5:
         about_the_mailbox = stage in (Stage.RCPT, Stage.DOT) and is_no_such_recipient(reply)
