@@ -85,10 +85,12 @@ _ERASED_IN_SQLITE: Final = """
 """
 _ERASED_IN_POSTGRESQL: Final = """
     SELECT person_hash, untagged_hash FROM suppressions
-    WHERE reason = 'erased' AND (
-        person_hash = ANY(%(hashes)s::varchar[])
-        OR (untagged_hash <> person_hash AND untagged_hash = ANY(%(hashes)s::varchar[]))
-    )
+    JOIN unnest(%(hashes)s::varchar[]) AS one ON person_hash = one
+    WHERE reason = 'erased'
+    UNION
+    SELECT person_hash, untagged_hash FROM suppressions
+    JOIN unnest(%(hashes)s::varchar[]) AS one ON untagged_hash = one
+    WHERE untagged_hash <> person_hash AND reason = 'erased'
 """
 
 
