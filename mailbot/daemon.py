@@ -276,8 +276,7 @@ class _Daemon:
     async def _tick_campaigns(self) -> None:
         if not self._is_right_key or self._settings.recognition.mode == "shadow":
             return
-        if await campaigns.tick(self._database, self._our_domain):
-            self._sender.wake()
+        await campaigns.tick(self._database, self._our_domain, self._sender.wake)
 
     async def _sweep_leases(self) -> None:
         recovered = await self._database.commit(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,16 +19,19 @@ from mailbot.core.person import PersonKey
 from mailbot.core.templates import Template, parse_template
 from mailbot.outbound.delivery import Outgoing
 from mailbot.outbound.letterhead import Letterhead
-from mailbot.store import campaigns
+from mailbot.store import campaigns, expansion
 from mailbot.store.campaigns import Campaign, Member
 from mailbot.store.engine import Database
+from mailbot.store.expansion import Part
 from mailbot.store.outbox import ClaimedRow
 
 log = structlog.get_logger()
 
 # Lines a transaction: one writer at a time, and intake must not wait longer than ~50 ms for it.
 _LOAD_CHUNK = 500
-_EXPAND_CHUNK = 500
+_FIRST_PART, _SMALLEST_PART, _LARGEST_PART = 250, 50, 10_000
+_LOCK_SECONDS = 0.02  # aimed at for a part; its COMMIT comes on top
+_EXPAND_SECONDS = 0.8  # of each second: the ticker has other work
 _COMPOSERS_KEPT = 8
 
 
@@ -76,26 +81,65 @@ def read_template(name: str, subject: str, text_source: str, html_source: str | 
     return parse_template(name, text_source, html_source, subject)
 
 
-async def tick(database: Database, our_domain: str) -> int:
+async def tick(
+    database: Database, our_domain: str, on_queued: Callable[[], object] = lambda: None
+) -> int:
     """Start what is due, expand what was started, finish what is sent; returns rows expanded.
 
-    Called every second by the daemon's ticker. Safe with several daemons: every step is a
-    compare-and-set or resumes at a stored line.
+    Called every second by the daemon's ticker; takes no longer, and goes on at the next call.
+    `on_queued` is called after each part, so that sending begins with the first. Safe with several
+    daemons: every step is a compare-and-set or resumes at a stored place.
     """
     for campaign in await database.commit(campaigns.start_due):
         log.info("campaign_started", campaign=campaign.name)
-    expanded = 0
-    for campaign_id in await database.look(campaigns.unexpanded):
-        while taken := await database.commit(
-            lambda conn, campaign_id=campaign_id: campaigns.expand(  # type: ignore[misc]
-                conn, campaign_id, our_domain=our_domain, limit=_EXPAND_CHUNK
-            )
-        ):
-            expanded += taken
-            await asyncio.sleep(0)
+    expanded = await _expand(database, our_domain, on_queued)
     for campaign in await database.commit(campaigns.finish_sent):
         log.info("campaign_done", campaign=campaign.name)
     return expanded
+
+
+async def _expand(database: Database, our_domain: str, on_queued: Callable[[], object]) -> int:
+    """Work for a while, half of it asleep: SQLite has one writer, and the others wait for it."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + _EXPAND_SECONDS
+    limit, members = _FIRST_PART, 0
+    waiting = deque(await database.look(expansion.unexpanded))
+    while waiting and clock() < until:
+        campaign_id = waiting.popleft()  # in turn, so that a big one holds no small one up
+        part, seconds = await database.commit(
+            lambda conn, campaign_id=campaign_id, limit=limit: _timed(  # type: ignore[misc]
+                lambda: expansion.expand(conn, campaign_id, our_domain=our_domain, limit=limit)
+            )
+        )
+        members += part.members
+        if part.members:
+            _tell_expanded(part)
+            on_queued()
+        if not part.is_last:
+            waiting.append(campaign_id)
+        wanted = limit * _LOCK_SECONDS / max(seconds, 0.001)
+        limit = int(min(max(wanted, limit / 2, _SMALLEST_PART), limit * 2, _LARGEST_PART))
+        await asyncio.sleep(seconds)
+    return members
+
+
+def _timed(work: Callable[[], Part]) -> tuple[Part, float]:
+    began = time.perf_counter()
+    part = work()
+    return part, time.perf_counter() - began
+
+
+def _tell_expanded(part: Part) -> None:
+    """Each tenth once, and the end."""
+    if part.is_last:
+        log.info("campaign_expanded", campaign=part.campaign, messages=part.expanded)
+    elif 10 * part.expanded // part.audience > 10 * (part.expanded - part.added) // part.audience:
+        log.info(
+            "campaign_expanding",
+            campaign=part.campaign,
+            messages=part.expanded,
+            audience=part.audience,
+        )
 
 
 class CampaignLetters:

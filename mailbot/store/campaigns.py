@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, select, update
 
 from mailbot.core.address import Address
-from mailbot.core.eligibility import MessageKind
 from mailbot.core.errors import NotFoundError, RefusedError
 from mailbot.core.outbox_states import FINAL, State, sources_of
 from mailbot.core.person import Person
 from mailbot.store import suppressions
 from mailbot.store.columns import DatabaseTime, insert_unless_there, locked_in_order
 from mailbot.store.engine import now
-from mailbot.store.outbox import PRIORITY, new_message_id
 from mailbot.store.tables import (
     IS_CLAIMABLE,
     CampaignState,
@@ -47,7 +45,9 @@ class Campaign:
     html_source: str | None
     created_at: datetime
     send_at: datetime | None
-    expanded_through: int
+    audience_count: int
+    expanded_count: int  # its rows in the outbox
+    is_expanded: bool
     because: str | None
 
 
@@ -86,7 +86,7 @@ def add_members(conn: Connection, campaign_id: int, members: Sequence[Member]) -
     Of somebody who was erased only the hashes are kept: counted as excluded, never queued.
     """
     erased = suppressions.erased_among(conn, [member.person for member in members])
-    return insert_unless_there(conn, audience_members, [
+    added = insert_unless_there(conn, audience_members, [
         {
             "campaign_id": campaign_id, "line": member.line,
             "address": None if member.person in erased else member.address.text,
@@ -96,6 +96,12 @@ def add_members(conn: Connection, campaign_id: int, members: Sequence[Member]) -
         }
         for member in members
     ])  # fmt: skip
+    conn.execute(
+        update(campaigns)
+        .where(campaigns.c.id == campaign_id)
+        .values(audience_count=campaigns.c.audience_count + added)
+    )
+    return added
 
 
 def finish_loading(conn: Connection, name: str) -> Campaign:
@@ -128,7 +134,8 @@ def every(conn: Connection) -> list[Campaign]:
 def _campaign(row: Any) -> Campaign:
     return Campaign(
         row.id, row.name, CampaignState(row.state), row.subject, row.text_source,
-        row.html_source, row.created_at, row.send_at, row.expanded_through, row.because,
+        row.html_source, row.created_at, row.send_at, row.audience_count, row.expanded_count,
+        row.expanded_at is not None, row.because,
     )  # fmt: skip
 
 
@@ -210,64 +217,6 @@ def start_due(conn: Connection) -> list[Campaign]:
     return [get(conn, name) for name in sorted(rows.scalars())]
 
 
-def unexpanded(conn: Connection) -> list[int]:
-    """The ids of campaigns under way whose audience is not yet all in the outbox."""
-    last_line = (
-        select(func.max(audience_members.c.line))
-        .where(audience_members.c.campaign_id == campaigns.c.id)
-        .scalar_subquery()
-    )
-    rows = conn.execute(
-        select(campaigns.c.id).where(
-            campaigns.c.state == CampaignState.SENDING, campaigns.c.expanded_through < last_line
-        )
-    )
-    return list(rows.scalars())
-
-
-def expand(conn: Connection, campaign_id: int, *, our_domain: str, limit: int) -> int:
-    """Put the next `limit` audience lines into the outbox; returns how many lines were taken.
-
-    Resumable: the line reached is stored in the same transaction, and a person who is already
-    queued for this campaign is not queued twice. A campaign that was paused or cancelled meanwhile
-    takes no more.
-    """
-    through: int | None = conn.execute(
-        select(campaigns.c.expanded_through)
-        .where(campaigns.c.id == campaign_id, campaigns.c.state == CampaignState.SENDING)
-        .with_for_update()
-    ).scalar()
-    if through is None:
-        return 0
-    members = conn.execute(
-        select(audience_members)
-        .where(audience_members.c.campaign_id == campaign_id, audience_members.c.line > through)
-        .order_by(audience_members.c.line)
-        .limit(limit)
-    ).all()
-    if not members:
-        return 0
-    at = now(conn)
-    rows = [
-        {
-            "kind": MessageKind.CAMPAIGN, "campaign_id": campaign_id,
-            "address": member.address, "person_hash": member.person_hash,
-            "untagged_hash": member.untagged_hash, "fields": member.fields,
-            "priority": PRIORITY[MessageKind.CAMPAIGN], "state": State.QUEUED,
-            "not_before": at, "created_at": at, "message_id": new_message_id(our_domain),
-        }
-        for member in members
-        if member.address is not None  # erased since
-    ]  # fmt: skip
-    insert_unless_there(conn, outbox, rows)
-    conn.execute(
-        update(campaigns)
-        .where(campaigns.c.id == campaign_id)
-        .values(expanded_through=members[-1].line)
-    )
-    return len(members)
-
-
 def finish_sent(conn: Connection) -> list[Campaign]:
     """Move the campaigns to `done` that have no row left to send; returns them.
 
@@ -285,16 +234,11 @@ def finish_sent(conn: Connection) -> list[Campaign]:
         .where(outbox.c.campaign_id == campaigns.c.id, outbox.c.state.in_(open_states))
         .exists()
     )
-    last_line = (
-        select(func.coalesce(func.max(audience_members.c.line), 0))
-        .where(audience_members.c.campaign_id == campaigns.c.id)
-        .scalar_subquery()
-    )
     rows = conn.execute(
         update(campaigns)
         .where(
             campaigns.c.state == CampaignState.SENDING,
-            campaigns.c.expanded_through >= last_line,
+            campaigns.c.expanded_at.is_not(None),
             ~has_open_row,
         )
         .values(state=CampaignState.DONE)

@@ -271,7 +271,11 @@ campaigns = Table(
     Column("html_source", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("send_at", UtcDateTime),
-    Column("expanded_through", Integer, nullable=False, server_default="0"),  # audience line
+    Column("audience_count", Integer, nullable=False, server_default="0"),  # its members
+    Column("expanded_count", Integer, nullable=False, server_default="0"),  # its rows in the outbox
+    # Its audience goes into the outbox in the order of person_hash: how far it is.
+    Column("expanded_to", Hash),
+    Column("expanded_at", UtcDateTime),  # since when all of it is there
     Column("because", Text),  # why it is paused or cancelled
     _one_of("state", CampaignState),
 )
@@ -342,7 +346,7 @@ outbox = Table(
           sqlite_where=_IS_DUE_OFFER, postgresql_where=_IS_DUE_OFFER),
     Index("ix_outbox_leased", "lease_until",
           sqlite_where=IS_LEASED, postgresql_where=IS_LEASED),
-    Index("ix_outbox_state", "campaign_id", "state"),
+    Index("ix_outbox_state", "campaign_id", "state", "id"),
 )  # fmt: skip
 
 delivery_attempts = Table(

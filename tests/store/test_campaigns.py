@@ -9,7 +9,7 @@ import pytest
 from mailbot.core.consent import Kind, Reason
 from mailbot.core.errors import NotFoundError, RefusedError
 from mailbot.core.outbox_states import State
-from mailbot.store import campaign_figures, campaigns, consent
+from mailbot.store import campaign_figures, campaigns, consent, expansion
 from mailbot.store.campaigns import Member
 from mailbot.store.engine import Database, now
 from mailbot.store.tables import CampaignState
@@ -74,12 +74,14 @@ def test_expanding_resumes_where_it_was_and_queues_nobody_twice(database: Databa
     taken = []
     while True:
         with database.write() as conn:
-            taken.append(campaigns.expand(conn, campaign_id, our_domain="s.example", limit=4))
+            taken.append(
+                expansion.expand(conn, campaign_id, our_domain="s.example", limit=4).members
+            )
         if not taken[-1]:
             break
     assert taken == [4, 4, 2, 0]
     with database.read() as conn:
-        assert campaigns.unexpanded(conn) == []
+        assert expansion.unexpanded(conn) == []
         assert campaign_figures.progress(conn, campaign_id).by_state == {State.QUEUED: 10}
 
 
@@ -88,11 +90,11 @@ def test_a_campaign_cancelled_while_it_is_expanded_queues_nobody_more(database: 
     with database.write() as conn:
         campaigns.schedule(conn, "spring", now(conn) - timedelta(seconds=1))
         campaigns.start_due(conn)
-        campaigns.expand(conn, campaign_id, our_domain="s.example", limit=4)
+        expansion.expand(conn, campaign_id, our_domain="s.example", limit=4)
     with database.write() as conn:
         campaigns.cancel(conn, "spring", "wrong price")
     with database.write() as conn:
-        assert campaigns.expand(conn, campaign_id, our_domain="s.example", limit=4) == 0
+        assert expansion.expand(conn, campaign_id, our_domain="s.example", limit=4).members == 0
     with database.read() as conn:
         assert campaign_figures.progress(conn, campaign_id).by_state == {State.CANCELLED: 4}
 

@@ -17,7 +17,7 @@ from sqlalchemy import types as sql
 
 from mailbot.core.consent import GENESIS, ChainedEvent, Reason, evidence_digest, link_hash
 from mailbot.core.errors import MailbotError, SchemaError
-from mailbot.store import backups, ledger, proof, schema, suppressions
+from mailbot.store import backups, campaigns, expansion, ledger, proof, schema, suppressions
 from mailbot.store.engine import Database
 from tests.databases import Databases
 from tests.people import NOON, person
@@ -71,6 +71,8 @@ class Filled:
         metadata = MetaData()
         metadata.reflect(conn)
         self.tables = [one for one in metadata.sorted_tables if one.name != "alembic_version"]
+        self.named = {table.name: table for table in self.tables}
+        self._chain(conn)
         for table in self.tables:
             table.info["postgresql"] = conn.dialect.name == "postgresql"
             if table.name in {"consent_events", "consent_evidence", "ledger_head", "suppressions"}:
@@ -78,8 +80,6 @@ class Filled:
             for number in range(1 if table.name in SINGLE else 3):
                 row = {one.name: value(table, one, number) for one in table.columns}
                 conn.execute(table.insert().values(row))
-        self.named = {table.name: table for table in self.tables}
-        self._chain(conn)
         self.rows = {table.name: self.all_of(conn, table) for table in self.tables}
 
     def _chain(self, conn: Connection) -> None:
@@ -103,9 +103,13 @@ class Filled:
             conn.execute(self.named["consent_evidence"].insert().values(
                 sequence=number, salt=SALT, address=who, evidence=EVIDENCE
             ))  # fmt: skip
-            conn.execute(self.named["suppressions"].insert().values(
+            listed = self.named["suppressions"]
+            of_event: dict[str, object] = {"sequence": number, "address": who}
+            if "event_key" in listed.c:  # before 0003
+                of_event = {"event_key": event.key}
+            conn.execute(listed.insert().values(
                 person_hash=event.person_hash, untagged_hash=event.untagged_hash,
-                reason="opt_out", since_at=stored, event_key=event.key,
+                reason="opt_out", since_at=stored, **of_event,
             ))  # fmt: skip
             last = link
         conn.execute(self.named["ledger_head"].update().values(sequence=len(PEOPLE), hash=last))
@@ -178,12 +182,51 @@ def test_a_migration_that_fails_half_way_leaves_the_old_version_whole(
         assert schema.version(conn) == reached
         now = MetaData()
         now.reflect(conn)
-        assert "policy_versions" not in now.tables
+        assert "expanded_through" in now.tables["campaigns"].c, "which the newest takes away"
         for name, rows in before.rows.items():
             counted = conn.execute(select(func.count()).select_from(now.tables[name])).scalar_one()
             assert counted == len(rows), name
     database.close()
     schema.upgrade(url)
+
+
+def test_a_campaign_that_an_older_mailbot_left_half_way_goes_on_and_queues_nobody_twice(
+    databases: Databases,
+) -> None:
+    """It was expanded by the lines of its file, and is now by the persons' hashes."""
+    url = databases.empty()
+    make_older(url, "0003")
+    database = Database.open(url)
+    with database.write() as conn:
+        for number, (name, through) in enumerate((("half", 3), ("whole", 6)), start=1):
+            conn.execute(text(
+                "INSERT INTO campaigns (id, name, state, subject, text_source, created_at,"
+                f" expanded_through) VALUES ({number}, '{name}', 'sending', 's', 't',"
+                f" '2026-01-01 00:00:00', {through})"
+            ))  # fmt: skip
+            for line in range(2, 7):
+                who = person(f"{name}{line}@example.org").person_hash
+                conn.execute(text(
+                    "INSERT INTO audience_members VALUES"
+                    f" ({number}, {line}, 'a', '{who}', '{who}', '{{}}')"
+                ))  # fmt: skip
+                if line <= through:
+                    conn.execute(text(
+                        "INSERT INTO outbox (kind, campaign_id, address, person_hash,"
+                        " untagged_hash, fields, priority, state, not_before, created_at,"
+                        f" message_id) VALUES ('campaign', {number}, 'a', '{who}', '{who}', '{{}}',"
+                        f" 2, 'sent', '2026-01-01 00:00:00', '2026-01-01 00:00:00', '{who}')"
+                    ))  # fmt: skip
+    database.close()
+    schema.upgrade(url)
+    database = Database.open(url)
+    with database.write() as conn:
+        assert expansion.unexpanded(conn) == [1]
+        part = expansion.expand(conn, 1, our_domain="shop.example", limit=10)
+        assert (part.added, part.expanded, part.audience) == (3, 5, 5)
+        assert campaigns.get(conn, "whole").expanded_count == 5
+        assert expansion.unexpanded(conn) == []
+    database.close()
 
 
 def _refuse_version(conn: Connection) -> None:
