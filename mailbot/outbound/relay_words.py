@@ -13,6 +13,14 @@ from mailbot.core.smtp_replies import Reply
 from mailbot.outbound.wire import readable
 
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
+_UNTRUSTED = "Name the authority that signed it in relay.ca_file, if it is really the relay's."
+_ABOUT_CERTIFICATE = {  # by OpenSSL's X509_V_ERR
+    9: "Look at this machine's clock.",  # not yet valid
+    10: "Have whoever runs the relay renew it, or look at this machine's clock.",  # expired
+    18: "Put this very certificate into a file, and name that in relay.ca_file.",  # self-signed
+    62: "Correct relay.host: write a name that the certificate holds.",  # another name
+    64: "Correct relay.host: write a name that the certificate holds.",  # another IP address
+}
 _BY_PASSWORD = frozenset({"plain", "login", "cram-md5"})
 
 
@@ -31,7 +39,7 @@ def not_connected(error: BaseException, where: str) -> RelayError:
             return RelayRefused(
                 f"its certificate is not to be trusted: {cause.verify_message.rstrip('.')}.",
                 where=where,
-                next_step="Correct relay.host, or name its authority in relay.ca_file.",
+                next_step=_ABOUT_CERTIFICATE.get(cause.verify_code, _UNTRUSTED),
             )
         if isinstance(cause, ssl.SSLError):
             reason = (cause.reason or "no reason given").replace("_", " ").lower()
