@@ -148,8 +148,10 @@ def _memory(of: Journal) -> str:
 def play_back(conn: Connection, behind: Behind) -> dict[str, str]:
     """Put on the list what the database forgot, pause campaigns, stop marketing; tell in numbers.
 
-    A second time changes nothing. Locks outbox rows before the head, as everybody does.
+    A second time changes nothing. Locks the switch, then outbox rows, before the head, as
+    everybody does.
     """
+    switches.turn(conn, switches.LIST_DISTRUSTED, is_on=True, because=behind.what)
     paused = [
         campaigns.pause(conn, campaign.name, _PAUSED_BECAUSE).name
         for campaign in campaigns.every(conn)
@@ -164,7 +166,6 @@ def play_back(conn: Connection, behind: Behind) -> dict[str, str]:
             continue
         _play(conn, entry)
         played[entry.kind] += 1
-    switches.turn(conn, switches.LIST_DISTRUSTED, is_on=True, because=behind.what)
     waiting = conn.execute(select(outbox.c.id).where(IS_CLAIMABLE, IS_NO_CAMPAIGN)).all()
     evidence = {
         "what": behind.what,
@@ -190,6 +191,9 @@ def _play(conn: Connection, entry: Entry) -> None:
     key = f"journal:{entry.sequence}:{entry.hash}"
     evidence = {"journal": f"was event {entry.sequence} before the restore, by {entry.source}"}
     if entry.kind == Kind.ERASED:
+        # By another journal, or before a crash: what the person did since is not forgotten.
+        if ledger.sequence_of(conn, key) is not None:
+            return
         erasure.erase(
             conn, entry.person, key=key, source=Source.JOURNAL, received_at=entry.at,
             policy_version=entry.policy_version, evidence=evidence,
@@ -263,7 +267,7 @@ def accept(conn: Connection, *, who: str, note: str, policy_version: str) -> int
 
     Raises RefusedError where nothing waits for it. Campaigns stay paused.
     """
-    waiting = switches.get(conn, switches.LIST_DISTRUSTED)
+    waiting = switches.locked(conn, switches.LIST_DISTRUSTED)
     if not waiting.is_on or waiting.set_at is None:
         raise RefusedError(
             "no restored backup waits to be accepted", next_step="mailbot status says how it is."

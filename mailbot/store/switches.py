@@ -31,6 +31,12 @@ def get(conn: Connection, name: str) -> Switch:
     return Switch(row.is_on, row.because or "", row.set_at) if row else Switch(False, "", None)
 
 
+def locked(conn: Connection, name: str) -> Switch:
+    """The same, locked until the transaction ends. Before the ledger's head, by everybody."""
+    row = conn.execute(select(switches).where(switches.c.name == name).with_for_update()).first()
+    return Switch(row.is_on, row.because or "", row.set_at) if row else Switch(False, "", None)
+
+
 def is_marketing_stopped(conn: Connection) -> bool:
     """Whether a person, or a list that cannot be trusted, keeps every campaign from sending."""
     found = select(switches.c.name).where(switches.c.name.in_(STOPS_MARKETING), switches.c.is_on)
@@ -38,7 +44,7 @@ def is_marketing_stopped(conn: Connection) -> bool:
 
 
 def turn(conn: Connection, name: str, *, is_on: bool, because: str) -> None:
-    """Set a switch; its time is the database's."""
+    """Set a switch; its time is the database's. Before the ledger's head is locked."""
     insert_unless_there(conn, switches, {"name": name, "is_on": is_on, "set_at": now(conn)})
     conn.execute(
         update(switches)
