@@ -231,7 +231,7 @@ class _Daemon:
         finally:
             notify.tell("STOPPING=1")
             log.info("daemon_stopping")
-            ticker.shutdown(wait=False)
+            await _stop_ticking(ticker)
             self._stop_threads.set()
             await sending  # raises what ended the sender, if anything did
             await asyncio.to_thread(self._join)
@@ -324,10 +324,19 @@ class _Daemon:
             notify.tell("WATCHDOG=1")
 
 
+async def _stop_ticking(ticker: AsyncIOScheduler) -> None:
+    """Begin no tick any more, and cancel what runs: it goes on at the next start."""
+    ticker.pause()
+    await asyncio.sleep(0)  # APScheduler complains of one that is cancelled before its first step
+    ticker.shutdown(wait=False)
+
+
 async def _guarded(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """A tick that fails is told, and ticks again."""
     try:
         await job()
+    except asyncio.CancelledError:
+        return  # the daemon stops, which is no error to APScheduler's log
     except MailbotError as error:
         log.error("tick_failed", job=job.__name__, why=str(error))
     except Exception:

@@ -119,3 +119,14 @@ def test_the_log_witnesses_the_head_of_the_ledger_when_it_stops(house: House) ->
     assert f'"head": "1:{head.hash}"' in house.log or f'"head":"1:{head.hash}"' in house.log
     checked = house.run("ledger", "verify", "--head", f"1:{head.hash}")
     assert checked.returncode == 0, checked
+
+
+def test_a_stop_in_the_middle_of_a_tick_is_no_error(house: House) -> None:
+    """Somebody else writes to the database for so long that ticks wait for it."""
+    daemon = house.start()
+    with house.database.write():
+        time.sleep(2.5)  # longer than two ticks
+        daemon.send_signal(signal.SIGTERM)
+        wait_until(lambda: "daemon_stopping" in house.log, 15, "it stops")
+    assert daemon.wait(timeout=40) == 0
+    assert '"error"' not in house.log, house.log
