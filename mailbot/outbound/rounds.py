@@ -27,6 +27,8 @@ from mailbot.store.outbox import ClaimedRow
 
 log = structlog.get_logger()
 
+# A round costs as much for one line as for ten, so it waits a moment for lines that are under way.
+_GATHER_SECONDS = 0.002
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0  # seconds between two tries of a database that is away
 
 Tell = Callable[[Ended, State | None], None]
@@ -66,6 +68,8 @@ class Rounds:
         self._memory = ListMemory()
         self._ended: list[Ended] = []
         self._beginnings: list[_Beginning] = []
+        self._under_way = 0  # lines that were handed an attempt and have not told its outcome
+        self._gathered = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wanted = asyncio.Event()
         self._settled = asyncio.Event()
@@ -81,6 +85,9 @@ class Rounds:
     def settle(self, ended: Ended) -> None:
         """Write the outcome down, however long the database takes: it is known only here."""
         self._ended.append(ended)
+        self._under_way -= 1
+        if not self._under_way:
+            self._gathered.set()
         self._settled.clear()
         self._wanted.set()
 
@@ -101,6 +108,7 @@ class Rounds:
         pause = _FIRST_PAUSE
         while True:
             await self._wanted.wait()
+            await self._gather()
             self._wanted.clear()
             ended, self._ended = self._ended, []
             beginnings, self._beginnings = self._beginnings, []
@@ -117,6 +125,13 @@ class Rounds:
             if not self._ended:
                 self._settled.set()
 
+    async def _gather(self) -> None:
+        if self._under_way:
+            self._gathered.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER_SECONDS):
+                    await self._gathered.wait()
+
     # One round
 
     async def _round(self, ended: list[Ended], beginnings: Sequence[_Beginning]) -> None:
@@ -126,7 +141,7 @@ class Rounds:
             ended.remove(one)
         rows = {beginning.row.id: beginning for beginning in beginnings}
         try:
-            reached, attempts = await self._database.commit(
+            reached, attempts = await self._database.commit_quickly(
                 partial(self._write, tuple(ended), tuple(rows))
             )
         except StoreUnavailable:
@@ -183,6 +198,7 @@ class Rounds:
             attempt = Attempt(
                 beginning.row, attempt_id, partial(self._claims.is_sure, beginning.row.id)
             )
+            self._under_way += 1
             if beginning.begun.done():  # cancelled while it waited: nobody will send it
                 self.settle(Ended(attempt, attempt.ends(State.QUEUED, "stopped before MAIL")))
                 continue
@@ -201,7 +217,7 @@ class Rounds:
     async def _look(self, waiting: Mapping[int, asyncio.Future[Seen]]) -> None:
         known, asked_at = self._memory.furthest, boot_seconds()
         try:
-            looks = await self._database.look(
+            looks = await self._database.look_quickly(
                 lambda conn: deliveries.look_before_sending(
                     conn, tuple(waiting), claimed_by=self._claims.claimed_by
                 )

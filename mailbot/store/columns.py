@@ -110,7 +110,7 @@ class OneOf(FunctionElement[bool]):
     def __init__(self, column: ColumnElement[int], name: str) -> None:
         super().__init__(column, bindparam(name, type_=_Ids()))
 
-    def self_group(self, against: object = None) -> OneOf:
+    def self_group(self, against: object = None) -> OneOf:  # noqa: ARG002  # SQLAlchemy's hook
         """Itself: SQLite would scan the whole table for SQLAlchemy's “… = 1”."""
         return self
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -18,6 +18,7 @@ from sqlalchemy import (
     case,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -29,6 +30,7 @@ from mailbot.core.person import Person
 from mailbot.store.columns import DatabaseTime, OneOf, UtcDateTime
 from mailbot.store.erasure import cancel_erased
 from mailbot.store.persons import is_named, is_person
+from mailbot.store.prepared import Prepared
 from mailbot.store.switches import STOPS_MARKETING
 from mailbot.store.tables import (
     CampaignState,
@@ -42,7 +44,7 @@ from mailbot.store.tables import (
 
 _IDS, _DAEMON, _LEASE = "ids", "daemon", "lease_seconds"  # bound in the statements below
 
-_STILL_OURS = (
+_STILL_OURS = Prepared(
     select(outbox.c.id)
     .where(
         OneOf(outbox.c.id, _IDS),
@@ -53,7 +55,7 @@ _STILL_OURS = (
     .order_by(outbox.c.id)
     .with_for_update()
 )
-_ATTEMPTS = (
+_ATTEMPTS = Prepared(
     insert(delivery_attempts)
     .from_select(
         ["outbox_id", "daemon", "started_at"],
@@ -64,7 +66,7 @@ _ATTEMPTS = (
     .returning(delivery_attempts.c.outbox_id, delivery_attempts.c.id)
 )
 _latest = delivery_attempts.alias("latest")
-_BEGUN = (
+_BEGUN = Prepared(
     update(outbox)
     .where(OneOf(outbox.c.id, _IDS))
     .values(
@@ -87,11 +89,11 @@ def begin_attempts(
     (invariant 4).
     """
     daemon = {_DAEMON: claimed_by}
-    ours = list(conn.execute(_STILL_OURS, {_IDS: outbox_ids, **daemon}).scalars())
+    ours = [row_id for (row_id,) in _STILL_OURS.rows(conn, {_IDS: outbox_ids, **daemon})]
     if not ours:
         return {}
-    begun = {row.outbox_id: row.id for row in conn.execute(_ATTEMPTS, {_IDS: ours, **daemon})}
-    conn.execute(_BEGUN, {_IDS: ours, _LEASE: lease_seconds})
+    begun = dict(_ATTEMPTS.rows(conn, {_IDS: ours, **daemon}))
+    _BEGUN.run(conn, {_IDS: ours, _LEASE: lease_seconds})
     return begun
 
 
@@ -106,10 +108,26 @@ class Look:
     is_marketing_stopped: bool
 
 
+class _Found(NamedTuple):
+    """A row of the look: one for each reason a person is listed for, and each switch that is on."""
+
+    id: int
+    kind: str
+    person_hash: str
+    is_live: bool
+    claimed_by: str | None
+    campaign_state: str | None
+    sequence: int
+    is_on: bool | None  # NULL where no switch is on
+    reason: str | None
+    listed_hash: str | None
+
+
 # One statement, so that reasons, sequence, switch, campaign and lease are of one snapshot; a few
 # rows at once, which all go out within the second that a look is good for. Order status only asks
 # for the exact address: a +tag that bounces must not silence the plain one.
-_LOOK = (
+_STOPS_MARKETING = or_(*(switches.c.name == name for name in STOPS_MARKETING))
+_LOOK = Prepared(
     select(
         outbox.c.id,
         outbox.c.kind,
@@ -120,14 +138,17 @@ _LOOK = (
         outbox.c.claimed_by,
         campaigns.c.state.label("campaign_state"),
         ledger_head.c.sequence,
-        switches.c.is_on,  # of those that are; NULL where none is
+        switches.c.is_on,
         suppressions.c.reason,
         suppressions.c.person_hash.label("listed_hash"),
     )
     .select_from(
         outbox.join(ledger_head, ledger_head.c.id == 1)
         .outerjoin(campaigns, campaigns.c.id == outbox.c.campaign_id)
-        .outerjoin(switches, and_(switches.c.name.in_(STOPS_MARKETING), switches.c.is_on))
+        .outerjoin(
+            switches,
+            and_(or_(*(switches.c.name == name for name in STOPS_MARKETING)), switches.c.is_on),
+        )
         .outerjoin(
             suppressions,
             is_named(suppressions, outbox.c.person_hash, outbox.c.untagged_hash),
@@ -144,14 +165,14 @@ def look_before_sending(
 
     `conn` must be a fresh snapshot of the primary, opened for this look.
     """
-    found: dict[int, list[Any]] = {}
-    for row in conn.execute(_LOOK, {_IDS: outbox_ids}):
+    found: dict[int, list[_Found]] = {}
+    for values in _LOOK.rows(conn, {_IDS: outbox_ids}):
+        row = _Found(*values)
         found.setdefault(row.id, []).append(row)
     return {outbox_id: _look(rows, claimed_by) for outbox_id, rows in found.items()}
 
 
-def _look(rows: Sequence[Any], claimed_by: str) -> Look:
-    """The rows of one message: one for each reason and each switch that is on."""
+def _look(rows: Sequence[_Found], claimed_by: str) -> Look:
     first = rows[0]
     is_marketing = first.kind == MessageKind.CAMPAIGN
     return Look(
@@ -180,16 +201,21 @@ class DeliveryOutcome:
     not_before: datetime | None = None  # for deferred, and for queued where it must wait
 
 
-# Locked in the order of ids before anything is written, rows before their attempts, as erasure does.
-_ENDING = (
-    select(
-        outbox.c.id, outbox.c.state, outbox.c.attempt_id, outbox.c.address.is_(None).label("gone")
-    )
+class _Ending(NamedTuple):
+    id: int
+    state: str
+    attempt_id: int | None
+    is_erased: bool
+
+
+# Locked in the order of ids, and before their attempts, as erasure does it.
+_ENDING = Prepared(
+    select(outbox.c.id, outbox.c.state, outbox.c.attempt_id, outbox.c.address.is_(None))
     .where(OneOf(outbox.c.id, _IDS))
     .order_by(outbox.c.id)
     .with_for_update()
 )
-_MOVE = (
+_MOVE = Prepared(
     update(outbox)
     .where(
         outbox.c.id == bindparam("of_row"),
@@ -207,7 +233,7 @@ _MOVE = (
         finished_at=case((bindparam("is_over", type_=Boolean()), DatabaseTime())),
     )
 )
-_END_ATTEMPT = (
+_END_ATTEMPT = Prepared(
     update(delivery_attempts)
     .where(delivery_attempts.c.id == bindparam("of_attempt"))
     .values(
@@ -228,28 +254,29 @@ def record_outcomes(conn: Connection, outcomes: Sequence[DeliveryOutcome]) -> se
     that would be tried again is cancelled.
     """
     ids = {outcome.outbox_id for outcome in outcomes}
-    rows = {row.id: row for row in conn.execute(_ENDING, {_IDS: ids})}
+    rows = {values[0]: _Ending(*values) for values in _ENDING.rows(conn, {_IDS: ids})}
+    moved: set[int] = set()
     moves, ends = [], []
     for outcome in outcomes:
         row = rows[outcome.outbox_id]
         end = {
             "of_attempt": outcome.attempt_id, "new_state": outcome.state,
-            "told": None if row.gone else outcome.reply, "seen": outcome.list_sequence,
+            "told": None if row.is_erased else outcome.reply, "seen": outcome.list_sequence,
         }  # fmt: skip
         ends.append(end)
         # Only a plain answer may come late; a retry of an uncertain row is decided elsewhere.
         late = {State.UNCERTAIN} if outcome.state in (State.SENT, State.BOUNCED) else set()
         possible = sources_of(outcome.state) & ({State.SENDING} | late)
         if row.attempt_id == outcome.attempt_id and row.state in possible:
+            moved.add(row.id)
             moves.append({
                 **end, "of_row": row.id, "old_state": row.state, "reason": outcome.withheld_reason,
                 "next_at": outcome.not_before, "is_over": outcome.state not in _GOES_ON,
             })  # fmt: skip
-    if moves:
-        conn.execute(_MOVE, moves)
-    conn.execute(_END_ATTEMPT, ends)
-    cancel_erased(conn, [row.id for row in rows.values() if row.gone])
-    return {move["of_row"] for move in moves}
+    _MOVE.run_each(conn, moves)
+    _END_ATTEMPT.run_each(conn, ends)
+    cancel_erased(conn, [row.id for row in rows.values() if row.is_erased])
+    return moved
 
 
 @dataclass(frozen=True, slots=True)

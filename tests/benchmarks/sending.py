@@ -40,7 +40,7 @@ from tests.servers.smtp_sink import HOST, SmtpSink
 SOURCE = "/usr/sbin/smtp-source"
 SIZE = 2000  # bytes a message
 LIST = 1_000_000  # persons on it
-CONNECTIONS = 30
+CONNECTIONS = 20
 LETTERHEAD = Letterhead(
     Shop("Lindenhof Tea", parse_address("help@shop.example"), "Lindenhof Tea, 1 Quay, Bristol"),
     From("Lindenhof Tea", parse_address("offers@shop.example")),
@@ -130,13 +130,11 @@ def send_all(database: Database, port: int, messages: int) -> None:
 async def _until_sent(database: Database, sender: Sender, messages: int) -> None:
     stop = asyncio.Event()
     running = asyncio.create_task(sender.run(stop))
-    by_state = select(outbox.c.state, func.count().label("count")).group_by(outbox.c.state)
+    by_state = select(outbox.c.state, func.count()).group_by(outbox.c.state)
     while not running.done():
         await asyncio.sleep(0.05)
-        counts = {
-            row.state: row.count
-            for row in await database.look(lambda conn: conn.execute(by_state).all())
-        }
+        found = await database.look(lambda conn: conn.execute(by_state).tuples().all())
+        counts: dict[str, int] = dict(found)
         if not counts.keys() & {State.QUEUED, State.CLAIMED, State.SENDING}:
             stop.set()
             break
