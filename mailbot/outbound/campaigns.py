@@ -30,7 +30,7 @@ log = structlog.get_logger()
 # Lines a transaction: one writer at a time, and intake must not wait longer than ~50 ms for it.
 _LOAD_CHUNK = 500
 _FIRST_PART, _SMALLEST_PART, _LARGEST_PART = 250, 50, 10_000
-_LOCK_SECONDS = 0.02  # aimed at for a part; its COMMIT comes on top
+_LOCK_SECONDS = 0.015  # aimed at for a part; its COMMIT comes on top
 _EXPAND_SECONDS = 0.8  # of each second: the ticker has other work
 _COMPOSERS_KEPT = 8
 
