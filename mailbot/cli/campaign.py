@@ -189,18 +189,34 @@ def cancel(
 @app.command("status")
 def show(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="One; else all.")] = None,
+    watched: Annotated[
+        bool, typer.Option("--watch", "-w", help="Look each second until it has ended.")
+    ] = False,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
     """How far campaigns are, in numbers: never who.
 
+    --watch goes on by itself until the campaign is done or cancelled; Ctrl-C ends
+    the watching alone. To a pipe it writes one line for each change, with --json
+    one object for each look.
+
     [bold]Examples[/bold]
       mailbot campaign status
       mailbot campaign status spring --json
+      mailbot campaign status spring --watch
     """
     from mailbot.cli.campaign_report import show_all, show_one
     from mailbot.cli.opening import opened
 
+    if watched and name is None:
+        raise typer.BadParameter("say which campaign to watch", param_hint="NAME")
+    if watched and name is not None:
+        from mailbot.cli.campaign_watch import watch
+
+        with opened(config) as installation:
+            watch(installation.database, name, as_json=as_json)
+        return
     with opened(config) as installation, installation.database.read() as conn:
         if name is None:
             show_all(conn, as_json=as_json)

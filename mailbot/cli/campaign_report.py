@@ -34,9 +34,8 @@ class Numbers:
         """Who is still to be written to, in the outbox or not there yet."""
         if self.campaign.state in (CampaignState.DONE, CampaignState.CANCELLED):
             return 0
-        rows = sum(self.progress.by_state.values())
         on_the_way = self.state(State.CLAIMED) + self.state(State.SENDING)
-        return self.progress.audience - rows + self.progress.waiting + on_the_way
+        return self.progress.unexpanded + self.progress.waiting + on_the_way
 
     def state(self, *states: State) -> int:
         """How many rows stand in these states together."""
@@ -53,6 +52,7 @@ class Numbers:
             "created_at": campaign.created_at,
             "send_at": campaign.send_at,
             "audience": self.progress.audience,
+            "expanded": self.progress.expanded,
             "reachable_now": self.reachable,
             "excluded_now": dict(self.excluded),
             "waiting": self.waiting,
@@ -222,7 +222,7 @@ def show_one(conn: Connection, name: str, *, as_json: bool) -> None:
                 screen.print(f"  {count:>9,}  withheld: {words(reason)}")
         elif numbers.state(state):
             screen.print(f"  {numbers.state(state):>9,}  {state}")
-    rest = numbers.progress.audience - sum(numbers.progress.by_state.values())
+    rest = numbers.progress.unexpanded
     is_over = campaign.state in (CampaignState.DONE, CampaignState.CANCELLED)
     if rest > 0 and not is_over:
         screen.print(f"  {rest:>9,}  not yet queued")
