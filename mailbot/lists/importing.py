@@ -23,7 +23,7 @@ from mailbot.core.plain_addresses import plain_match_key
 from mailbot.lists.lines import UNREADABLE, LineReader
 from mailbot.lists.rows import Layout, Row, Wanted, rows_of
 from mailbot.lists.spool import Spool, SpooledPerson, spool_in
-from mailbot.store import consent, imports, keys, withholding
+from mailbot.store import consent, imports, keys, ledger, withholding
 from mailbot.store.engine import Database, now
 from mailbot.store.imports import Import
 
@@ -282,6 +282,8 @@ def _add_part(
 ) -> None:
     digest = batch_digest(person[0] for person in part)
     with database.write() as conn:
+        # The time under the head's lock: an opt-in that was recorded before was received before.
+        ledger.locked_head(conn)
         event = BatchEvent(
             kind=kind, source=Source.IMPORT, key=key, received_at=now(conn), rule=_RULE,
             policy_version=order.policy_version, count=len(part), digest=digest,

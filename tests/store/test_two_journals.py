@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from mailbot.store.tables import outbox as rows
 from mailbot.store.tables import suppressions as listed
 from tests.people import NOON, event, person
 from tests.store.filling import drop_trigger, queue_order_status
+from tests.store.locks import deadlocks, until_waiting
 
 ANN, BOB, CLEO = (f"{name}@example.org" for name in ("ann", "bob", "cleo"))
 
@@ -174,23 +174,3 @@ def test_accepting_never_waits_in_a_circle_with_whoever_finds_another_backup(
         one.join(60)
     assert faults == []
     assert deadlocks(database) == 0
-
-
-def until_waiting(database: Database, count: int) -> None:
-    asked = (
-        "SELECT count(*) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    deadline = time.monotonic() + 20
-    while True:
-        with database.read() as conn:
-            if conn.execute(text(asked)).scalar_one() >= count:
-                return
-        assert time.monotonic() < deadline, f"{count} were to wait for a lock"
-        time.sleep(0.01)
-
-
-def deadlocks(database: Database) -> int:
-    counted = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    with database.read() as conn:
-        return int(conn.execute(text(counted)).scalar_one())
