@@ -7,6 +7,7 @@ daemon that was frozen, or whose machine slept, knows that its leases are over w
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 import structlog
 
@@ -74,15 +75,21 @@ class Claims:
             for row_id in self._sure_from.keys() & set(extended):
                 self._sure_from[row_id] = at
 
-    async def give_back(self, ids: list[int]) -> None:
-        """Rows that were not begun go back to the queue at once instead of with their lease."""
+    async def give_back(self, rows: Collection[ClaimedRow], wait_seconds: float = 0) -> None:
+        """Rows that were not begun go back to the queue at once instead of with their lease.
+
+        They are not due again before `wait_seconds` are over.
+        """
+        ids = [row.id for row in rows]
         for row_id in ids:
             self.forget(row_id)
         if not ids:
             return
         try:
             await self._database.commit(
-                lambda conn: outbox.give_back(conn, ids, claimed_by=self.claimed_by)
+                lambda conn: outbox.give_back(
+                    conn, ids, claimed_by=self.claimed_by, wait_seconds=wait_seconds
+                )
             )
         except StoreError as error:
             log.error("rows_not_given_back", count=len(ids), why=str(error))

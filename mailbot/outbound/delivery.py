@@ -16,7 +16,15 @@ from typing import Protocol
 from mailbot.core.eligibility import MessageKind, Withheld, decide
 from mailbot.core.errors import RelayLost
 from mailbot.core.outbox_states import State
-from mailbot.core.smtp_replies import Outcome, Reply, Stage, judge, judge_loss
+from mailbot.core.smtp_replies import (
+    Outcome,
+    Reply,
+    Stage,
+    Welcome,
+    judge,
+    judge_loss,
+    welcome,
+)
 from mailbot.store.deliveries import DeliveryOutcome, Look
 from mailbot.store.outbox import ClaimedRow
 from mailbot.store.tables import CampaignState
@@ -89,11 +97,13 @@ class Delivered:
 
     `outcome` is None where the row is not ours any more: then nothing may be written. A
     transaction that is not `is_clean` needs RSET, one not `is_connected` a new connection.
+    `welcome` is what was said about our pace.
     """
 
     outcome: DeliveryOutcome | None
     said: Outcome | None = None
     reply: str = ""
+    welcome: Welcome = Welcome.UNSAID
     is_clean: bool = True
     is_connected: bool = True
 
@@ -148,8 +158,9 @@ async def deliver(
     said = judge(stage, reply)
     outcome = attempt.ends(_STATE_AFTER[said], str(reply), look)
     return Delivered(
-        outcome, said, str(reply), is_clean=said is Outcome.SENT, is_connected=reply.code != 421
-    )
+        outcome, said, str(reply), welcome(stage, reply),
+        is_clean=said is Outcome.SENT, is_connected=reply.code != 421,
+    )  # fmt: skip
 
 
 async def _fresh_look(attempt: Attempt, looking: Looking) -> Seen | None:

@@ -35,6 +35,8 @@ class Dialogue(asyncio.Protocol):
         self._begun_size = 0
         self._replies: deque[tuple[int, str]] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._deadline = 0.0  # of the reply that is waited for, by the loop's clock
+        self._watch: asyncio.TimerHandle | None = None
         self._end: Exception | None = None
 
     @classmethod
@@ -78,11 +80,10 @@ class Dialogue(asyncio.Protocol):
                 raise self._end
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()
-            timer = loop.call_later(seconds, self._fail, TimeoutError())
+            self._answer_by(loop, loop.time() + seconds)
             try:
                 await self._waiter
             finally:
-                timer.cancel()
                 self._waiter = None
         return self._replies.popleft()
 
@@ -103,10 +104,29 @@ class Dialogue(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Whoever waits learns why."""
+        if self._watch is not None:
+            self._watch.cancel()
         reason = error if isinstance(error, OSError) else ConnectionResetError()
         self._fail(self._end or reason)
 
     # Within
+
+    def _answer_by(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+        """One timer for many replies: it looks at the deadline there is when it goes off."""
+        self._deadline = deadline
+        if self._watch is not None and self._watch.when() > deadline:
+            self._watch.cancel()
+            self._watch = None
+        if self._watch is None:
+            self._watch = loop.call_at(deadline, self._look_at_the_clock, loop)
+
+    def _look_at_the_clock(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._watch = None
+        if self._waiter is not None:
+            if loop.time() >= self._deadline:
+                self._fail(TimeoutError())
+            else:
+                self._answer_by(loop, self._deadline)
 
     def _take(self, line: bytes) -> bool:
         """One line; False where it is none of a reply."""

@@ -19,10 +19,11 @@ import structlog
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.errors import InputError, RelayError, RelayRefused, StoreError
 from mailbot.core.outbox_states import State
-from mailbot.core.smtp_replies import Outcome, Stage
+from mailbot.core.smtp_replies import Outcome, Stage, Welcome
 from mailbot.outbound.breaker import Breaker
 from mailbot.outbound.claims import Claims
 from mailbot.outbound.delivery import Delivered, Outgoing, Stopped, boot_seconds, deliver
+from mailbot.outbound.domains import Domains
 from mailbot.outbound.line import Line, RelayClient
 from mailbot.outbound.rounds import Begun, Rounds
 from mailbot.outbound.settlement import Ended, Settlement
@@ -37,6 +38,8 @@ _IDLE_SECONDS = 1.0  # between two looks for due rows when there are none
 _CLOSE_AFTER_SECONDS = 20.0  # an idle connection is not kept from other clients of the relay
 _LAST_WORD_SECONDS = 2.0  # what the database gets for the outcomes that a stop leaves
 _TELL_SECONDS = 10.0
+_HELD_BATCHES = 2  # so many claimed batches may wait for slow domains
+_HELD_BACK_SECONDS = 60.0
 
 
 class Composer(Protocol):
@@ -58,6 +61,8 @@ class SenderPlan(Protocol):
     def stop_seconds(self) -> float: ...
     @property
     def messages_per_connection(self) -> int: ...
+    @property
+    def domain_connections(self) -> int: ...
 
 
 class Sender:
@@ -81,7 +86,8 @@ class Sender:
         self._connections = connections
         self._composers = composers
         self._claims = Claims(database, claimed_by, plan.lease_seconds)
-        self._waiting = WaitingRows(connections)
+        domains = Domains(domain_connections=plan.domain_connections, connections=connections)
+        self._waiting = WaitingRows(domains, connections)
         self._telling = Telling()
         settlement = Settlement(timedelta(hours=plan.retry_hours), policy_version)
         self._rounds = Rounds(database, self._claims, settlement, self._telling.tell)
@@ -112,7 +118,7 @@ class Sender:
             task.add_done_callback(lambda _: stop.set())
         try:
             await self._claim_until(stop)
-            await self._claims.give_back([row.id for row in self._waiting.take_all()])
+            await self._claims.give_back(self._waiting.take_all())
             await self._finish()
         finally:
             ends = await _ended(lines)
@@ -139,7 +145,7 @@ class Sender:
             stopped.cancel()
 
     def _is_running_low(self) -> bool:
-        return len(self._waiting) <= max(self._connections, self._plan.batch_size // 2)
+        return self._waiting.ready <= max(self._connections, self._plan.batch_size // 2)
 
     async def _claim(self) -> bool:
         """Claim a batch; whether there were rows. Order status is claimed however many wait."""
@@ -159,6 +165,9 @@ class Sender:
             log.error("claim_failed", why=str(error))
             return False
         self._waiting.put(rows)
+        # What one slow domain keeps waiting must not fill the room of the others.
+        too_many = self._waiting.take_too_many(self._plan.batch_size * _HELD_BATCHES)
+        await self._claims.give_back(too_many, _HELD_BACK_SECONDS)
         self.progressed_at = boot_seconds()
         return bool(rows)
 
@@ -181,15 +190,16 @@ class Sender:
                     continue
                 self._in_flight += 1
                 self._quiet.clear()
+                said = Welcome.UNSAID
                 try:
-                    await self._carry(line, row)
+                    said = await self._carry(line, row)
                 except Exception:
                     # A fault of ours: the lease runs out, and the row is looked at again.
                     log.exception("worker_failed", outbox_id=row.id)
                     self._claims.forget(row.id)
                     line.drop()
                 finally:
-                    self._waiting.done(row)
+                    self._waiting.done(row, said)
                     self._in_flight -= 1
                     if not self._in_flight:
                         self._quiet.set()
@@ -198,12 +208,15 @@ class Sender:
         finally:
             line.drop()
 
-    async def _carry(self, line: Line, row: ClaimedRow) -> None:
-        """One row over one line, which is opened before and kept clean after."""
+    async def _carry(self, line: Line, row: ClaimedRow) -> Welcome:
+        """One row over one line, which is opened before and kept clean after.
+
+        Returns what was said about our pace.
+        """
         if line.connection is None:
             line.connection, line.carried = await self._open(row), 0
         if line.connection is None:
-            return
+            return Welcome.UNSAID
         delivered = await self._send(line.connection, row)
         line.carried += 1
         self._note(row, delivered, is_fresh=line.carried == 1)
@@ -213,6 +226,7 @@ class Sender:
             await line.close()
         elif not delivered.is_clean:
             await line.clean()
+        return delivered.welcome
 
     async def _open(self, row: ClaimedRow) -> RelayClient | None:
         """A new connection; where there is none, the row goes back and the breaker opens."""
@@ -230,7 +244,7 @@ class Sender:
                 )
             else:
                 return connection
-        await self._claims.give_back([row.id])
+        await self._claims.give_back([row])
         return None
 
     async def _send(self, connection: RelayClient, row: ClaimedRow) -> Delivered:

@@ -233,8 +233,13 @@ def extend_leases(
     return list(rows.scalars())
 
 
-def give_back(conn: Connection, ids: Sequence[int], *, claimed_by: str) -> int:
-    """Put claimed rows that were not begun back into the queue; returns how many."""
+def give_back(
+    conn: Connection, ids: Sequence[int], *, claimed_by: str, wait_seconds: float = 0
+) -> int:
+    """Put claimed rows that were not begun back into the queue; returns how many.
+
+    They are due again when `wait_seconds` are over.
+    """
     chosen = locked_in_order(
         conn,
         outbox,
@@ -242,8 +247,11 @@ def give_back(conn: Connection, ids: Sequence[int], *, claimed_by: str) -> int:
         outbox.c.state == State.CLAIMED,
         outbox.c.claimed_by == claimed_by,
     )
+    later = {"not_before": DatabaseTime(wait_seconds)} if wait_seconds else {}
     return conn.execute(
-        update(outbox).where(chosen).values(state=State.QUEUED, claimed_by=None, lease_until=None)
+        update(outbox)
+        .where(chosen)
+        .values(state=State.QUEUED, claimed_by=None, lease_until=None, **later)
     ).rowcount
 
 

@@ -59,6 +59,7 @@ class Plan:
     retry_hours: float = 72
     stop_seconds: float = 30
     messages_per_connection: int = 100
+    domain_connections: int = 10
 
 
 def figures(folder: Path, *, messages: int, rounds: int) -> Iterator[Figure]:

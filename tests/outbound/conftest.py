@@ -42,6 +42,7 @@ class Plan:
     retry_hours: float = 72
     stop_seconds: float = 5
     messages_per_connection: int = 100
+    domain_connections: int = 10
 
 
 @pytest.fixture
