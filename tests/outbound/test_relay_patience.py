@@ -6,6 +6,7 @@ import asyncio
 import email
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from sqlalchemy import func, select
