@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mailbot.store.campaigns import Campaign
-    from mailbot.store.engine import Connection
+    from mailbot.store.engine import Connection, Database
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -134,6 +134,7 @@ def schedule(
             moment = store.now(conn)
             send_at = read_sending_time(at, zone, moment) if at is not None else moment
             scheduled = campaigns.schedule(conn, name, send_at)
+        with installation.database.read() as conn:  # counting must not hold up who writes
             reachable, excluded = campaign_figures.reach(conn, scheduled.id)
         show_scheduled(scheduled, reachable, excluded, zone=zone, as_json=as_json)
 
@@ -150,7 +151,8 @@ def pause(
     from mailbot.store import campaigns
 
     why = because or f"paused by {who()}"
-    _move(config, as_json, f"“{name}” is paused.", lambda conn: campaigns.pause(conn, name, why))
+    pausing = _written(lambda conn: campaigns.pause(conn, name, why))
+    _move(config, as_json, f"“{name}” is paused.", pausing)
 
 
 @app.command()
@@ -162,7 +164,8 @@ def resume(name: _Name, config: Config = DEFAULT_CONFIG, as_json: Json = False) 
     """
     from mailbot.store import campaigns
 
-    _move(config, as_json, f"“{name}” goes on.", lambda conn: campaigns.resume(conn, name))
+    resuming = _written(lambda conn: campaigns.resume(conn, name))
+    _move(config, as_json, f"“{name}” goes on.", resuming)
 
 
 @app.command()
@@ -178,12 +181,13 @@ def cancel(
     [bold]Example[/bold]
       mailbot campaign cancel spring --because "wrong price"
     """
-    from mailbot.store import campaigns
+    from mailbot.outbound import campaigns
 
     if not yes and sys.stdin.isatty():
         typer.confirm(f"End “{name}” for good?", abort=True, err=True)
     why = because or f"cancelled by {who()}"
-    _move(config, as_json, f"“{name}” is over.", lambda conn: campaigns.cancel(conn, name, why))
+    told = f"“{name}” is over."
+    _move(config, as_json, told, lambda database: campaigns.cancel(database, name, why))
 
 
 @app.command("status")
@@ -224,16 +228,25 @@ def show(
             show_one(conn, name, as_json=as_json)
 
 
-def _move(config: Path, as_json: bool, told: str, change: Callable[[Connection], Campaign]) -> None:
+def _move(config: Path, as_json: bool, told: str, change: Callable[[Database], Campaign]) -> None:
     from mailbot.cli.campaign_report import in_numbers, show_moved
     from mailbot.cli.opening import opened
     from mailbot.core.errors import RefusedError
 
-    with opened(config) as installation, installation.database.write() as conn:
+    with opened(config) as installation:
         try:
-            moved = change(conn)
+            moved = change(installation.database)
         except RefusedError as error:
             next_step = error.next_step or "mailbot campaign --help says what can follow what."
             raise RefusedError(error.what, where=error.where, next_step=next_step) from error
-        numbers = in_numbers(conn, moved)
+        with installation.database.read() as conn:  # counting must not hold up who writes
+            numbers = in_numbers(conn, moved)
     show_moved(numbers, told, as_json=as_json)
+
+
+def _written(change: Callable[[Connection], Campaign]) -> Callable[[Database], Campaign]:
+    def write(database: Database) -> Campaign:
+        with database.write() as conn:
+            return change(conn)
+
+    return write

@@ -23,6 +23,7 @@ from mailbot.store.tables import CampaignState
 
 _EVERY: Final = 1.0  # seconds between two looks
 _RATE_OVER: Final = 10.0  # seconds
+_CANCELLING: Final = 5.0  # seconds without one more row cancelled: nobody does it now
 _OVER: Final = frozenset({CampaignState.DONE, CampaignState.CANCELLED})
 
 
@@ -40,12 +41,13 @@ class Seen:
     @property
     def is_over(self) -> bool:
         """Nothing more will change by itself."""
-        return self.campaign.state in _OVER
+        is_waiting = self.progress.waiting and self.still_for < _CANCELLING  # to be cancelled
+        return self.campaign.state in _OVER and not is_waiting
 
     @property
     def waiting(self) -> int:
         """Who is still to be written to, in the outbox or not there yet."""
-        if self.is_over:
+        if self.campaign.state in _OVER:
             return 0
         progress = self.progress
         on_the_way = (progress.by_state.get(one, 0) for one in (State.CLAIMED, State.SENDING))

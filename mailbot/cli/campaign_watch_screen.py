@@ -121,7 +121,7 @@ def _pace(seen: Seen) -> list[str]:
     campaign = seen.campaign
     if campaign.state in _NEXT:
         return [_NEXT[campaign.state].format(name=shlex.quote(campaign.name))]
-    if seen.is_over:
+    if campaign.state in (CampaignState.DONE, CampaignState.CANCELLED):
         return []
     if seen.is_marketing_stopped:
         return ["All marketing is stopped: see mailbot status."]

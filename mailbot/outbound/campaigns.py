@@ -31,7 +31,8 @@ log = structlog.get_logger()
 _LOAD_CHUNK = 500
 _FIRST_PART, _SMALLEST_PART, _LARGEST_PART = 250, 50, 10_000
 _LOCK_SECONDS = 0.015  # aimed at for a part; its COMMIT comes on top
-_EXPAND_SECONDS = 0.8  # of each second: the ticker has other work
+_WORK_SECONDS = 0.7  # of each second: the ticker has other work
+_CANCEL_PART = 500
 _COMPOSERS_KEPT = 8
 
 
@@ -81,6 +82,23 @@ def read_template(name: str, subject: str, text_source: str, html_source: str | 
     return parse_template(name, text_source, html_source, subject)
 
 
+def cancel(database: Database, name: str, because: str) -> Campaign:
+    """End a campaign for good: from the first commit on nothing more goes out.
+
+    Its waiting rows are cancelled part by part, here and by each daemon's ticks. Raises
+    NotFoundError, RefusedError, StoreError.
+    """
+    with database.write() as conn:
+        campaign = campaigns.cancel(conn, name, because)
+    count = _CANCEL_PART
+    while count == _CANCEL_PART:
+        began = time.perf_counter()
+        with database.write() as conn:
+            count = campaigns.cancel_waiting(conn, limit=_CANCEL_PART)
+        time.sleep(time.perf_counter() - began)  # the others' half
+    return campaign
+
+
 async def tick(
     database: Database, our_domain: str, on_queued: Callable[[], object] = lambda: None
 ) -> int:
@@ -92,16 +110,19 @@ async def tick(
     """
     for campaign in await database.commit(campaigns.start_due):
         log.info("campaign_started", campaign=campaign.name)
-    expanded = await _expand(database, our_domain, on_queued)
+    until = asyncio.get_running_loop().time() + _WORK_SECONDS
+    expanded = await _expand(database, our_domain, on_queued, until)
+    await _cancel_waiting(database, until)
     for campaign in await database.commit(campaigns.finish_sent):
         log.info("campaign_done", campaign=campaign.name)
     return expanded
 
 
-async def _expand(database: Database, our_domain: str, on_queued: Callable[[], object]) -> int:
+async def _expand(
+    database: Database, our_domain: str, on_queued: Callable[[], object], until: float
+) -> int:
     """Work for a while, half of it asleep: SQLite has one writer, and the others wait for it."""
     clock = asyncio.get_running_loop().time
-    until = clock() + _EXPAND_SECONDS
     limit, members = _FIRST_PART, 0
     waiting = deque(await database.look(expansion.unexpanded))
     while waiting and clock() < until:
@@ -121,6 +142,19 @@ async def _expand(database: Database, our_domain: str, on_queued: Callable[[], o
         limit = int(min(max(wanted, limit / 2, _SMALLEST_PART), limit * 2, _LARGEST_PART))
         await asyncio.sleep(seconds)
     return members
+
+
+async def _cancel_waiting(database: Database, until: float) -> None:
+    clock = asyncio.get_running_loop().time
+    count = _CANCEL_PART
+    while count == _CANCEL_PART:
+        began = clock()
+        count = await database.commit(
+            lambda conn: campaigns.cancel_waiting(conn, limit=_CANCEL_PART)
+        )
+        if clock() > until:
+            return
+        await asyncio.sleep(clock() - began)
 
 
 def _timed(work: Callable[[], Part]) -> tuple[Part, float]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select, update
 
 from mailbot.core.address import Address
 from mailbot.core.errors import NotFoundError, RefusedError
-from mailbot.core.outbox_states import FINAL, State, sources_of
+from mailbot.core.outbox_states import FINAL, State
 from mailbot.core.person import Person
 from mailbot.store import suppressions
 from mailbot.store.columns import DatabaseTime, insert_unless_there, locked_in_order
@@ -31,6 +31,12 @@ _CANCELLABLE = (
     CampaignState.LOADING,
     CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.SENDING, CampaignState.PAUSED,
 )  # fmt: skip
+
+_CANCELLED_AT_ONCE = 500  # rows: others wait for the lock, and there may be a million
+_CANCELLED = {
+    outbox.c.state: State.CANCELLED, outbox.c.claimed_by: None, outbox.c.lease_until: None,
+    outbox.c.finished_at: DatabaseTime(),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,23 +174,37 @@ def resume(conn: Connection, name: str) -> Campaign:
 
 
 def cancel(conn: Connection, name: str, because: str) -> Campaign:
-    """End it for good: what waits is cancelled, what was sent stays sent."""
+    """End it for good: what was sent stays sent, and nothing more goes out from this commit on.
+
+    Of what waits, the first rows are cancelled here, and the others by `cancel_waiting`.
+    """
     campaign = _move(conn, name, _CANCELLABLE, CampaignState.CANCELLED, because=because)
-    waiting = sources_of(State.CANCELLED) - {State.SENDING, State.UNCERTAIN}
     chosen = locked_in_order(
         conn,
         outbox,
         outbox.c.campaign_id == campaign.id,
-        outbox.c.state.in_(sorted(waiting)),
+        outbox.c.state == State.CLAIMED,
     )
-    conn.execute(
-        update(outbox)
-        .where(chosen)
-        .values(
-            state=State.CANCELLED, claimed_by=None, lease_until=None, finished_at=DatabaseTime()
-        )
-    )
+    conn.execute(update(outbox).where(chosen).values(_CANCELLED))
+    cancel_waiting(conn, limit=_CANCELLED_AT_ONCE)
     return campaign
+
+
+def cancel_waiting(conn: Connection, *, limit: int) -> int:
+    """Cancel up to `limit` rows that wait for a campaign that was cancelled; returns how many.
+
+    Also what was on its way then, and came back.
+    """
+    cancelled = select(campaigns.c.id).where(campaigns.c.state == CampaignState.CANCELLED)
+    waiting = conn.execute(
+        select(outbox.c.id)
+        .where(IS_CLAIMABLE, outbox.c.campaign_id.in_(cancelled))
+        .limit(limit)
+    ).scalars().all()  # fmt: skip
+    if not waiting:
+        return 0
+    chosen = locked_in_order(conn, outbox, IS_CLAIMABLE, outbox.c.id.in_(waiting))
+    return conn.execute(update(outbox).where(chosen).values(_CANCELLED)).rowcount
 
 
 def _move(
@@ -220,14 +240,8 @@ def start_due(conn: Connection) -> list[Campaign]:
 def finish_sent(conn: Connection) -> list[Campaign]:
     """Move the campaigns to `done` that have no row left to send; returns them.
 
-    Uncertain rows wait for a person and do not hold a campaign open. What was on its way when its
-    campaign was cancelled, and came back, is cancelled as well.
+    Uncertain rows wait for a person and do not hold a campaign open.
     """
-    cancelled = select(campaigns.c.id).where(campaigns.c.state == CampaignState.CANCELLED)
-    chosen = locked_in_order(conn, outbox, IS_CLAIMABLE, outbox.c.campaign_id.in_(cancelled))
-    conn.execute(
-        update(outbox).where(chosen).values(state=State.CANCELLED, finished_at=DatabaseTime())
-    )
     open_states = sorted(set(State) - FINAL - {State.SENT, State.UNCERTAIN})
     has_open_row = (
         select(outbox.c.id)

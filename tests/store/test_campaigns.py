@@ -125,9 +125,28 @@ def test_a_row_that_was_on_its_way_when_its_campaign_was_cancelled_is_cancelled_
         campaigns.cancel(conn, "spring", "wrong price")
     end(database, row, attempt_id, State.DEFERRED)
     with database.write() as conn:
+        assert campaigns.cancel_waiting(conn, limit=10) == 1
         assert campaigns.finish_sent(conn) == []
     with database.read() as conn:
         assert campaign_figures.progress(conn, campaign_id).by_state == {State.CANCELLED: 1}
+
+
+def test_a_big_campaign_is_cancelled_part_by_part_and_nobody_is_claimed_meanwhile(
+    database: Database,
+) -> None:
+    campaign_id = campaign_under_way(database, *(f"c{n}@example.org" for n in range(900)))
+    campaign_under_way(database, "ann@example.org", name="summer")
+    with database.write() as conn:
+        campaigns.cancel(conn, "spring", "wrong price")
+    with database.read() as conn:
+        left = campaign_figures.progress(conn, campaign_id).by_state
+    assert left == {State.QUEUED: 400, State.CANCELLED: 500}
+    assert [row.address for row in claim(database)] == ["ann@example.org"]
+    with database.write() as conn:
+        parts = [campaigns.cancel_waiting(conn, limit=150) for _ in range(4)]
+    assert parts == [150, 150, 100, 0]
+    with database.read() as conn:
+        assert campaign_figures.progress(conn, campaign_id).by_state == {State.CANCELLED: 900}
 
 
 def test_a_campaign_is_done_when_no_row_waits_any_more(database: Database) -> None:
