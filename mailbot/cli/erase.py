@@ -34,7 +34,8 @@ def erase(
     [bold]Example[/bold]
       mailbot erase ann@example.org --note "GDPR request, ticket 4711"
     """
-    from mailbot.cli.opening import opened_for_persons, writing
+    from mailbot.cli.opening import opened_for_persons
+    from mailbot.cli.recording import recorded
     from mailbot.cli.stop_marketing import who
     from mailbot.core.address import parse_address
     from mailbot.core.consent import Source
@@ -47,12 +48,12 @@ def erase(
         typer.confirm(f"Forget {named.text} for good?", abort=True)
     with opened_for_persons(config) as installation:
         person = installation.person_key.identify(named)
-        with writing(installation) as conn:
-            erased = erasure.erase(
-                conn, person, key=f"cli:{uuid.uuid4()}", source=Source.COMMAND_LINE,
-                received_at=now(conn), policy_version=installation.settings.shop.policy_version,
-                evidence={"by": who(), "note": note},
-            )  # fmt: skip
+        key = f"cli:{uuid.uuid4()}"
+        erased = recorded(installation, key, lambda conn: erasure.erase(
+            conn, person, key=key, source=Source.COMMAND_LINE, received_at=now(conn),
+            policy_version=installation.settings.shop.policy_version,
+            evidence={"by": who(), "note": note},
+        ))  # fmt: skip
         is_clean = scrubbing.scrub(installation.database, named.text)
     if as_json:
         from mailbot.cli.showing import print_json

@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Final
 
-from mailbot.cli.opening import OpenedForPersons, writing
+from mailbot.cli.opening import OpenedForPersons
+from mailbot.cli.recording import recorded
 from mailbot.cli.stop_marketing import who
 from mailbot.core.consent import BatchEvent, Kind, Source
 from mailbot.core.errors import InputError
@@ -27,18 +28,9 @@ def record_giving_out(
     installation: OpenedForPersons, *, count: int, digest: str, evidence: Mapping[str, str]
 ) -> int:
     """Record that these persons' addresses are given out; returns the event's number."""
-    with writing(installation) as conn:
-        return consent.note(
-            conn,
-            BatchEvent(
-                kind=Kind.EXPORTED,
-                source=Source.COMMAND_LINE,
-                key=f"export:{uuid.uuid4()}",
-                received_at=now(conn),
-                rule=_RULE,
-                policy_version=installation.settings.shop.policy_version,
-                count=count,
-                digest=digest,
-                evidence={"by": who(), **evidence},
-            ),
-        )
+    key = f"export:{uuid.uuid4()}"
+    return recorded(installation, key, lambda conn: consent.note(conn, BatchEvent(
+        kind=Kind.EXPORTED, source=Source.COMMAND_LINE, key=key, received_at=now(conn), rule=_RULE,
+        policy_version=installation.settings.shop.policy_version, count=count, digest=digest,
+        evidence={"by": who(), **evidence},
+    )))  # fmt: skip

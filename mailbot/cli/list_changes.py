@@ -6,7 +6,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-from mailbot.cli.opening import OpenedForPersons, writing
+from mailbot.cli.opening import OpenedForPersons
+from mailbot.cli.recording import recorded
 from mailbot.cli.stop_marketing import who
 from mailbot.core.address import Address, parse_address
 from mailbot.core.consent import ADDS, ENDS, ConsentEvent, Kind, Reason, Source
@@ -45,11 +46,15 @@ def put_on_list(installation: OpenedForPersons, written: str, because: str, note
     person = installation.person_key.identify(address)
     reason = Reason(because)
     kind = next(kind for kind, added in ADDS.items() if added is reason)
-    with writing(installation) as conn:
+    key = _new_key()
+
+    def change(conn: Connection) -> tuple[int, frozenset[Reason]]:
         if Reason.HELD in ENDS.get(kind, ()):
             _decide_reviews(conn, person, ReviewState.ACCEPTED)
-        sequence = _record(conn, installation, kind, address, note)
-        reasons = suppressions.reasons(conn, person)
+        sequence = _record(conn, installation, kind, address, note, key)
+        return sequence, suppressions.reasons(conn, person)
+
+    sequence, reasons = recorded(installation, key, change)
     with installation.database.write() as conn:
         withheld = outbox.withhold_marketing_of(conn, person, reason)
     return Change(address, kind, sequence, reasons, withheld)
@@ -67,14 +72,17 @@ def take_off_list(
     person = installation.person_key.identify(address)
     if not note.strip():
         raise InputError("a note is needed.", where="--note", next_step="Say why this is right.")
-    with writing(installation) as conn:
+    key = _new_key()
+
+    def change(conn: Connection) -> Change:
         standing = suppressions.reasons(conn, person)
         kind = _what_ends(address, standing, Reason(because) if because else None)
         if Reason.HELD in ENDS[kind]:
             _decide_reviews(conn, person, ReviewState.DISMISSED)
-        sequence = _record(conn, installation, kind, address, note.strip())
-        reasons = suppressions.reasons(conn, person)
-    return Change(address, kind, sequence, reasons)
+        sequence = _record(conn, installation, kind, address, note.strip(), key)
+        return Change(address, kind, sequence, suppressions.reasons(conn, person))
+
+    return recorded(installation, key, change)
 
 
 def _what_ends(address: Address, standing: frozenset[Reason], because: Reason | None) -> Kind:
@@ -101,25 +109,33 @@ def _what_ends(address: Address, standing: frozenset[Reason], because: Reason | 
     return kinds.pop()
 
 
+def _new_key() -> str:
+    return f"cli:{uuid.uuid4()}"
+
+
 def _record(
-    conn: Connection, installation: OpenedForPersons, kind: Kind, address: Address, note: str
+    conn: Connection,
+    installation: OpenedForPersons,
+    kind: Kind,
+    address: Address,
+    note: str,
+    key: str,
 ) -> int:
     evidence = {"by": who()} | ({"note": note} if note else {})
-    recorded = consent.record(
+    return consent.record(
         conn,
         ConsentEvent(
             kind=kind,
             source=Source.COMMAND_LINE,
             person=installation.person_key.identify(address),
-            key=f"cli:{uuid.uuid4()}",
+            key=key,
             received_at=now(conn),
             rule=_RULE,
             policy_version=installation.settings.shop.policy_version,
             address=address.text,
             evidence=evidence,
         ),
-    )
-    return recorded.sequence
+    ).sequence
 
 
 def _decide_reviews(conn: Connection, person: Person, state: ReviewState) -> None:

@@ -40,10 +40,11 @@ class At:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The connection ends at this place."""
+    """The connection ends at this place; with `is_once` the line is sound from then on."""
 
     at: At
     how: End
+    is_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,13 @@ class FaultyLine:
 
     # -- inside --------------------------------------------------------------------------------
 
+    def strike(self) -> None:
+        """The fault of now has struck; where it is for once, that was it."""
+        with self._lock:
+            self.struck += 1
+            if isinstance(self._fault, Cut) and self._fault.is_once:
+                self._fault, self._age = None, self._age + 1
+
     def _listen(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self.port = self._listener.getsockname()[1]
@@ -257,7 +265,7 @@ class _Pair:
             self._place, self._age = _place_of(fault), age
         found = None if self._place is None else self._place.find(chunk)
         if found is not None:
-            self._line.struck += 1
+            self._line.strike()
         match fault:
             case BlackHole():
                 self._is_silent = True

@@ -251,7 +251,7 @@ def test_an_import_killed_again_and_again_goes_on_while_mail_is_heard(
             [sys.executable, "-c", IMPORT, url, str(file), str(journal)], stderr=subprocess.PIPE
         )
         deadline = time.monotonic() + 60
-        while importing.poll() is None and parts_in(database) < start + 9:
+        while importing.poll() is None and parts_in(database) < start + PARTS // 4:
             assert time.monotonic() < deadline
         importing.kill()
         _, said = importing.communicate()

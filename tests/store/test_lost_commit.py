@@ -1,0 +1,112 @@
+"""The line to the database breaks right after COMMIT was sent: what was answered is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from mailbot.core.consent import Kind, Reason
+from mailbot.core.errors import StoreUnavailable
+from mailbot.store import consent, ledger, proof, suppressions
+from mailbot.store.engine import Connection, Database
+from mailbot.store.restoring import Keeper
+from mailbot.store.tables import consent_events, imports
+from tests.databases import Databases
+from tests.people import event, person
+from tests.servers.faulty_line import At, Cut, End, FaultyLine
+from tests.servers.postgresql import PostgreSQL
+from tests.store.test_import_races import LINES, import_file
+
+pytestmark = pytest.mark.only_on("postgresql", "SQLite has no line")
+
+# COMMIT's answer, without its last byte: the server has committed, and nobody is told.
+LOST_COMMIT = Cut(At(b"COMMIT"), End.RST, is_once=True)
+
+
+@pytest.fixture(name="line")
+def line_to_the_server(postgresql: PostgreSQL) -> Iterator[FaultyLine]:
+    with FaultyLine(postgresql.port) as line:
+        yield line
+
+
+@pytest.fixture(name="far")
+def database_behind_the_line(
+    databases: Databases, postgresql: PostgreSQL, line: FaultyLine
+) -> Iterator[Database]:
+    url = databases.migrated().replace(f":{postgresql.port}/", f":{line.port}/")
+    opened = Database.open(url)
+    yield opened
+    opened.close()
+
+
+def leave(conn: Connection) -> consent.Recorded:
+    return consent.record(conn, event(Kind.OPT_OUT, key="mail:1"))
+
+
+def events(database: Database) -> int:
+    with database.read() as conn:
+        return conn.execute(select(func.count()).select_from(consent_events)).scalar_one()
+
+
+def test_an_opt_out_is_there_and_a_second_try_adds_nothing(
+    far: Database, line: FaultyLine, tmp_path: Path
+) -> None:
+    keeper = Keeper(far, tmp_path / "journal").attach()
+    line.be(LOST_COMMIT)
+    with pytest.raises(StoreUnavailable), far.write() as conn:
+        leave(conn)
+    assert line.struck == 1
+    with far.read() as conn:
+        assert suppressions.reasons(conn, person("ann@example.org")) == {Reason.OPT_OUT}
+    with far.write() as conn:
+        assert leave(conn) == consent.Recorded(1, is_new=False)
+    assert events(far) == 1
+    with far.write() as conn:
+        consent.record(conn, event(Kind.OPT_OUT, "bob@example.org"))
+    with far.read() as conn:
+        assert keeper.journal.tip() == ledger.head(conn)
+    assert [entry.sequence for entry in map(keeper.journal.chain().__getitem__, (0, 1))] == [1, 2]
+
+
+async def test_a_write_of_the_event_loop_is_told_that_it_failed(
+    far: Database, line: FaultyLine
+) -> None:
+    line.be(LOST_COMMIT)
+    with pytest.raises(StoreUnavailable):
+        await far.commit(leave)
+    assert line.struck == 1
+    assert not (await far.commit(leave)).is_new
+    assert events(far) == 1
+
+
+@pytest.mark.parametrize("lost", range(1, 7))
+def test_an_import_goes_on_behind_whichever_commit_was_lost(
+    far: Database, line: FaultyLine, tmp_path: Path, lost: int
+) -> None:
+    """Its beginning, one of its three parts, its end; the sixth never comes."""
+    file = tmp_path / "left.csv"
+    file.write_text("\n".join(["email", *(f"p{one}@example.org" for one in range(LINES))]))
+    real, commits = far.write, 0
+
+    def write(**how: bool) -> object:
+        nonlocal commits
+        commits += 1
+        if commits == lost:
+            line.be(LOST_COMMIT)
+        return real(**how)
+
+    far.write = write  # type: ignore[assignment,method-assign]
+    if lost < 6:
+        with pytest.raises(StoreUnavailable):
+            import_file(far, file)
+        assert line.struck == 1
+    import_file(far, file)
+    assert commits >= 5
+    with far.read() as conn:
+        row = conn.execute(select(imports)).one()
+        assert (row.persons, row.added, row.finished_at is None) == (LINES, LINES, False)
+        assert proof.prove(conn).fault is None
+    assert events(far) == 3
