@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,13 +14,12 @@ from mailbot.core.address import Address
 from mailbot.core.errors import NotFoundError, RefusedError
 from mailbot.core.outbox_states import FINAL, State
 from mailbot.core.person import Person
-from mailbot.store import suppressions
+from mailbot.store import audiences, suppressions
 from mailbot.store.columns import DatabaseTime, insert_unless_there, locked_in_order
 from mailbot.store.engine import now
 from mailbot.store.tables import (
     IS_CLAIMABLE,
     CampaignState,
-    audience_members,
     campaigns,
     outbox,
 )
@@ -92,14 +92,14 @@ def add_members(conn: Connection, campaign_id: int, members: Sequence[Member]) -
     Of somebody who was erased only the hashes are kept: counted as excluded, never queued.
     """
     erased = suppressions.erased_among(conn, [member.person for member in members])
-    added = insert_unless_there(conn, audience_members, [
-        {
-            "campaign_id": campaign_id, "line": member.line,
-            "address": None if member.person in erased else member.address.text,
-            "person_hash": member.person.person_hash,
-            "untagged_hash": member.person.untagged_hash,
-            "fields": {} if member.person in erased else dict(member.fields),
-        }
+    added = audiences.add(conn, campaign_id, [
+        (
+            member.line,
+            None if member.person in erased else member.address.text,
+            member.person.person_hash,
+            member.person.untagged_hash,
+            "{}" if member.person in erased else json.dumps(dict(member.fields)),
+        )
         for member in members
     ])  # fmt: skip
     conn.execute(
