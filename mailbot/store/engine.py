@@ -37,7 +37,9 @@ BUSY_TIMEOUT_MS = 30_000
 _POSTGRESQL_PATIENCE = {
     "connect_timeout": 10,  # seconds
     "tcp_user_timeout": 30_000,  # milliseconds
-    "options": "-c lock_timeout=30s",
+    # Whatever the server's default is: under another level those who wait for the ledger's head
+    # would fail instead of going on behind it.
+    "options": r"-c lock_timeout=30s -c default_transaction_isolation=read\ committed",
 }
 _READERS = 8
 
@@ -192,9 +194,9 @@ class Database:
     def close(self) -> None:
         """Let waiting commits finish, then drop every connection."""
         self._committer.close()
+        self._readers.shutdown(wait=True)
         self._quick_writer.close()
         self._quick_reader.close()
-        self._readers.shutdown(wait=True)
         self.engine.dispose()
 
 

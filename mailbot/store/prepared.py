@@ -19,27 +19,38 @@ _Convert = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
+class _Parameter:
+    name: str
+    convert: _Convert | None
+    fixed: object  # what it is where no value is given
+    is_required: bool
+
+    def value(self, values: Mapping[str, Any]) -> object:
+        if self.name not in values and not self.is_required:
+            return self.fixed
+        value = values[self.name]
+        return self.convert(value) if self.convert else value
+
+
+@dataclass(frozen=True, slots=True)
 class _Text:
     """A statement for one kind of database: its text, and how its parameters are made."""
 
     text: str
     is_positional: bool
-    parameters: tuple[tuple[str, object, _Convert | None], ...]  # name, fixed value, conversion
+    parameters: tuple[_Parameter, ...]
 
     def bind(self, values: Mapping[str, Any]) -> Any:
         if self.is_positional:
-            return tuple([
-                (convert(values[name]) if convert else values[name]) if name in values else fixed
-                for name, fixed, convert in self.parameters
-            ])  # fmt: skip
-        return {
-            name: (convert(values[name]) if convert else values[name]) if name in values else fixed
-            for name, fixed, convert in self.parameters
-        }
+            return tuple([parameter.value(values) for parameter in self.parameters])
+        return {parameter.name: parameter.value(values) for parameter in self.parameters}
 
 
 class Prepared:
-    """One statement without "expanding" parameters. Errors are those that SQLAlchemy raises."""
+    """One statement without "expanding" parameters. Errors are those that SQLAlchemy raises.
+
+    A value that is missing is a KeyError.
+    """
 
     def __init__(self, statement: ClauseElement) -> None:
         self._statement = statement
@@ -97,6 +108,8 @@ def _compiled(statement: ClauseElement, dialect: Dialect) -> _Text:
             bind.type if isinstance(bind.type, TypeDecorator) else bind.type.dialect_impl(dialect)
         )
         convert = kind.bind_processor(dialect)
-        fixed = convert(bind.effective_value) if convert else bind.effective_value
-        parameters.append((name, None if bind.required else fixed, convert))
+        fixed = None
+        if not bind.required:
+            fixed = convert(bind.effective_value) if convert else bind.effective_value
+        parameters.append(_Parameter(name, convert, fixed, bind.required))
     return _Text(str(compiled), bool(compiled.positiontup), tuple(parameters))

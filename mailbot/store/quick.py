@@ -46,8 +46,10 @@ class QuickConnection:
         """Run `function` in a fresh snapshot of its own."""
         conn = self._open()
         try:
-            with self._begin(conn, writes=False):
-                return function(conn)
+            snapshot = self._begin(conn, writes=False)
+            found = function(conn)
+            snapshot.rollback()
+            return found
         except BaseException:
             self.close()
             raise
