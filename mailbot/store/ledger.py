@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
 
 from mailbot.core.consent import (
     GENESIS,
@@ -31,11 +31,18 @@ from mailbot.store.engine import LEDGER_GREW, now
 from mailbot.store.persons import is_person
 from mailbot.store.tables import consent_events, consent_evidence, ledger_head
 
+# Whoever has the head and then says nothing for so long (a frozen process, a host without power)
+# loses it, before those who wait for it give up: else nobody could leave the list of recipients.
+HEAD_IDLE_SECONDS = 20
+
 _NOBODY = Person("", "")  # whom an event about many names
 
 # Made once: in a storm of opt-outs, building a statement takes longer than running it.
 _HEAD = select(ledger_head)
 _LOCKED_HEAD = _HEAD.with_for_update()
+_LOCKED_HEAD_FOR_A_WHILE = select(
+    ledger_head, func.set_config("idle_in_transaction_session_timeout", bindparam("while"), True)
+).with_for_update()
 _KNOWN = select(consent_events.c.sequence).where(consent_events.c.key == bindparam("named"))
 _ADD_EVENT = insert(consent_events)
 _ADD_EVIDENCE = insert(consent_evidence)
@@ -62,8 +69,14 @@ def head_sequence(conn: Connection) -> int:
 
 
 def locked_head(conn: Connection) -> Head:
-    """The head, locked until the transaction ends: the list changes for nobody else meanwhile."""
-    row = conn.execute(_LOCKED_HEAD).one()
+    """The head, locked until the transaction ends: the list changes for nobody else meanwhile.
+
+    PostgreSQL ends a transaction that has it and is idle for HEAD_IDLE_SECONDS.
+    """
+    if conn.dialect.name == "postgresql":
+        row = conn.execute(_LOCKED_HEAD_FOR_A_WHILE, {"while": f"{HEAD_IDLE_SECONDS}s"}).one()
+    else:
+        row = conn.execute(_LOCKED_HEAD).one()
     return Head(row.sequence, row.hash)
 
 

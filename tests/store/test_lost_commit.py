@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from mailbot.store.restoring import Keeper
 from mailbot.store.tables import consent_events, imports
 from tests.databases import Databases
 from tests.people import event, person
-from tests.servers.faulty_line import At, Cut, End, FaultyLine
+from tests.servers.faulty_line import At, BlackHole, Cut, End, FaultyLine
 from tests.servers.postgresql import PostgreSQL
+from tests.store.locks import until_waiting
 from tests.store.test_import_races import LINES, import_file
 
 pytestmark = pytest.mark.only_on("postgresql", "SQLite has no line")
@@ -110,3 +112,73 @@ def test_an_import_goes_on_behind_whichever_commit_was_lost(
         assert (row.persons, row.added, row.finished_at is None) == (LINES, LINES, False)
         assert proof.prove(conn).fault is None
     assert events(far) == 3
+
+
+def test_whoever_falls_silent_with_the_ledger_locked_keeps_nobody_from_leaving(
+    far: Database,
+    databases: Databases,
+    postgresql: PostgreSQL,
+    line: FaultyLine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A host without power says no goodbye: its server would keep its locks for hours."""
+    assert ledger.HEAD_IDLE_SECONDS < 30, "shorter than others wait for a lock"
+    monkeypatch.setattr(ledger, "HEAD_IDLE_SECONDS", 1)
+    near = Database.open(far.engine.url.set(port=postgresql.port).render_as_string())
+    with pytest.raises(StoreUnavailable), far.write() as conn:
+        leave(conn)
+        line.be(BlackHole())
+        with near.write() as other:
+            consent.record(other, event(Kind.OPT_OUT, "bob@example.org"))
+        line.end(End.RST)
+    with near.read() as conn:
+        assert suppressions.reasons(conn, person("bob@example.org")) == {Reason.OPT_OUT}
+        assert suppressions.reasons(conn, person("ann@example.org")) == frozenset()
+    near.close()
+
+
+def test_a_frozen_process_that_goes_on_is_told_that_it_lost_its_turn(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "HEAD_IDLE_SECONDS", 1)
+    database = Database.open(databases.migrated())
+    with pytest.raises(StoreUnavailable, match="idle"), database.write() as conn:
+        leave(conn)
+        with database.write() as other:
+            consent.record(other, event(Kind.OPT_OUT, "bob@example.org"))
+        ledger.head(conn)
+    with database.write() as conn:
+        assert leave(conn).is_new
+    assert events(database) == 2
+    database.close()
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_server_with_another_default_isolation_fails_nobody_who_waits(
+    databases: Databases, level: str
+) -> None:
+    url = databases.migrated()
+    database = Database.open(url)
+    with database.write() as conn:
+        name = conn.exec_driver_sql("SELECT current_database()").scalar_one()
+        conn.exec_driver_sql(f"ALTER DATABASE {name} SET default_transaction_isolation = '{level}'")
+    database.close()
+    database = Database.open(url)
+    faults: list[BaseException] = []
+
+    def wait_and_leave() -> None:
+        try:
+            with database.write() as conn:
+                consent.record(conn, event(Kind.OPT_OUT, "bob@example.org"))
+        except BaseException as fault:
+            faults.append(fault)
+
+    waiting = threading.Thread(target=wait_and_leave)
+    with database.write() as conn:
+        leave(conn)
+        waiting.start()
+        until_waiting(database, 1)
+    waiting.join(60)
+    assert faults == []
+    assert events(database) == 2
+    database.close()
