@@ -145,10 +145,7 @@ _LOOK = Prepared(
     .select_from(
         outbox.join(ledger_head, ledger_head.c.id == 1)
         .outerjoin(campaigns, campaigns.c.id == outbox.c.campaign_id)
-        .outerjoin(
-            switches,
-            and_(or_(*(switches.c.name == name for name in STOPS_MARKETING)), switches.c.is_on),
-        )
+        .outerjoin(switches, and_(_STOPS_MARKETING, switches.c.is_on))
         .outerjoin(
             suppressions,
             is_named(suppressions, outbox.c.person_hash, outbox.c.untagged_hash),
