@@ -13,7 +13,7 @@ import os
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from sqlalchemy import Connection, Row, select
 from mailbot.core.consent import GENESIS, canonical_time
 from mailbot.core.person import Person
 from mailbot.store import ledger
+from mailbot.store.file_locks import FileLock
 from mailbot.store.ledger import Head
 from mailbot.store.tables import consent_events
 
@@ -32,6 +33,7 @@ CHECKPOINT: Final = "checkpoint.json"
 _LOCK: Final = "journal.lock"
 _RUNNING: Final = "daemon.lock"
 _BRANCH: Final = "branch"  # the kind of a line that is no event
+PATIENCE: Final = 10.0  # seconds
 _LOOK_BACK: Final = 64 * 1024  # bytes: more than any line, by far
 
 
@@ -70,17 +72,15 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / JOURNAL
+        self._lock = FileLock(folder / _LOCK)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Nobody else on this machine writes meanwhile; makes the folder where it is missing."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    def locked(self, patience: float = PATIENCE) -> AbstractContextManager[None]:
+        """Nobody else on this machine writes meanwhile; makes the folder where it is missing.
+
+        Raises TimeoutError where somebody keeps it for `patience` seconds: a command that was
+        stopped by Ctrl-Z must not keep the daemon from answering.
+        """
+        return self._lock.held(patience)
 
     def say_running(self) -> int:
         """A daemon runs on this database until the descriptor is closed, or the process ends."""

@@ -42,6 +42,7 @@ log = structlog.get_logger()
 PLAYED_BACK: Final = frozenset({
     Kind.OPT_OUT, Kind.HELD, Kind.COMPLAINT, Kind.UNDELIVERABLE, Kind.ERASED,
 })  # fmt: skip
+_FAILING_PATIENCE: Final = 0.2  # seconds
 _FOUND, _LOST, _ACCEPTED = "backup-found", "journal-lost", "restore-accepted"
 _PAUSED_BECAUSE: Final = (
     "the database was restored from a backup: what was sent since is not known here"
@@ -89,7 +90,8 @@ class Keeper:
         Returns what was found then. Raises OSError where the journal cannot be read or written,
         StoreError where the database cannot.
         """
-        with self.journal.locked():
+        # Once it has failed each write tries again, and waits no more for whoever is stopped.
+        with self.journal.locked(_FAILING_PATIENCE if self._is_failing else journal.PATIENCE):
             with self._database.read() as conn:
                 is_lost = self.journal.witness() is None and is_remembered(conn, self.journal)
                 behind = journal.compare(conn, self.journal)

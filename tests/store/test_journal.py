@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -237,3 +238,31 @@ for number in range(15):
     assert len(lines) == 45, "each event once"
     assert [entry.sequence for entry in chain(Journal(folder))] == list(range(1, 46))
     assert Journal(folder).tip() == head(database)
+
+
+def test_a_stopped_command_that_has_the_journal_locked_keeps_nobody_from_being_answered(
+    database: Database, keeper: Keeper, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-Z in the middle of an import: what is committed is answered, and made up for later."""
+    opt_out(database, "ann@example.org")
+    monkeypatch.setattr(journal, "PATIENCE", 0.1)
+    code = (
+        "import sys; from pathlib import Path; from mailbot.store.journal import Journal\n"
+        "with Journal(Path(sys.argv[1])).locked():\n"
+        "    print('locked', flush=True); sys.stdin.read()\n"
+    )
+    stopped = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with stopped:
+        assert stopped.stdout is not None
+        assert stopped.stdout.readline() == b"locked\n"
+        stopped.send_signal(signal.SIGSTOP)
+        opt_out(database, "bob@example.org", "cleo@example.org")
+        with pytest.raises(TimeoutError, match="is one stopped"):
+            keeper.keep()
+        assert keeper.journal.tip() != head(database)
+        stopped.kill()
+    opt_out(database, "dan@example.org")
+    assert [entry.sequence for entry in chain(keeper.journal)] == [1, 2, 3, 4]
+    assert keeper.journal.tip() == head(database)
