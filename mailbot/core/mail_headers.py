@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Final
 
 from mailbot.core.address import Address
@@ -68,7 +69,12 @@ def mailbox_line(field: str, name: str, address: Address) -> bytes:
 
 def date_line(at: datetime) -> bytes:
     """`Date:` of an aware time, in UTC."""
-    return f"Date: {format_datetime(at.astimezone(UTC))}\r\n".encode()
+    return _date_line(at.astimezone(UTC).replace(microsecond=0))
+
+
+@lru_cache(maxsize=8)  # a campaign's messages of one second share it
+def _date_line(second: datetime) -> bytes:
+    return f"Date: {format_datetime(second)}\r\n".encode()
 
 
 def message_id_line(message_id: str) -> bytes:

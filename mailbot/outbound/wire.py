@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from mailbot.core.smtp_replies import Reply
 
@@ -32,6 +33,7 @@ def is_reply_code(code: int) -> bool:
     return 200 <= code <= 599
 
 
+@lru_cache(maxsize=64)  # a relay says the same few things again and again
 def read_reply(code: int, text: str) -> Reply:
     """A reply on one line that any database and log can hold.
 
