@@ -15,7 +15,8 @@ from mailbot.store.proof import Proof
 
 _WHAT_NEXT: Final = (
     "Somebody, or a damaged disk, changed the database behind mailbot. Change nothing more:\n"
-    "copy the database, run `mailbot stop-marketing`, and compare it with your last backup.\n"
+    "copy the database, run `mailbot stop-marketing`, and compare it with your last backup\n"
+    "(docs/ledger.md says how to find who was taken off the list).\n"
     "What follows after this place was not looked at."
 )
 

@@ -152,6 +152,8 @@ def link_hash(previous: str, sequence: int, event: ChainedEvent) -> str:
     ]  # fmt: skip
     if (event.batch_count, event.batch_digest) != (None, None):
         columns += [event.batch_count, event.batch_digest]
+    if event.list_digest is not None:  # events of a mailbot that summed nothing have none
+        columns.append(event.list_digest)
     return hashlib.sha256(json.dumps(columns, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -171,6 +173,7 @@ class ChainedEvent:
     evidence_digest: str
     batch_count: int | None = None
     batch_digest: str | None = None
+    list_digest: str | None = None  # of core.list_sum: the list as the event left it
 
 
 GENESIS = "0" * 64  # what the first link names as its previous hash

@@ -10,27 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, select
 
-from mailbot.core.consent import (
-    ADDS,
-    ENDED_BY_OPT_IN,
-    ENDS,
-    BatchEvent,
-    ConsentEvent,
-    Kind,
-    Reason,
-    Source,
-    batch_digest,
-    is_opt_in_too_late,
-)
+from mailbot.core.consent import ADDS, BatchEvent, ConsentEvent, Reason, Source, batch_digest
 from mailbot.core.person import Person
-from mailbot.store import ledger
+from mailbot.store import ledger, list_changes, loading
 from mailbot.store import suppressions as list_of_persons
-from mailbot.store.columns import insert_unless_there
-from mailbot.store.loading import ListRow, add_or_renew
-from mailbot.store.persons import is_named, is_person
-from mailbot.store.tables import ReviewState, consent_events, reviews, suppressions
+from mailbot.store.loading import ListRow
+from mailbot.store.persons import is_person
+from mailbot.store.tables import suppressions
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +50,15 @@ def record(conn: Connection, event: ConsentEvent) -> Recorded:
     known = ledger.sequence_of(conn, event.key)
     if known is not None:
         return Recorded(known, is_new=False)
-    head = ledger.locked_head(conn)
+    tip = ledger.locked_tip(conn)
     twin = ledger.sequence_of(conn, event.key)  # PostgreSQL: committed while we waited for the head
     if twin is not None:
         return Recorded(twin, is_new=False)
     event = _as_may_be_kept(conn, event)
-    sequence = ledger.append(conn, head, event).sequence
-    return Recorded(sequence, is_new=True, added=_change_list(conn, event, sequence))
+    changes = list_changes.planned(conn, event, tip.head.sequence + 1)
+    listed = list_changes.summed(tip.listed, changes)
+    sequence = ledger.append(conn, tip, event, listed).sequence
+    return Recorded(sequence, is_new=True, added=list_changes.carry_out(conn, changes))
 
 
 # What others tell of a person. What persons say themselves, after they were erased, is a new fact.
@@ -112,15 +102,15 @@ def record_rows(conn: Connection, event: BatchEvent, rows: Sequence[ListRow]) ->
     known = ledger.sequence_of(conn, event.key)
     if known is not None:
         return Recorded(known, is_new=False)
-    head = ledger.locked_head(conn)
+    tip = ledger.locked_tip(conn)
     twin = ledger.sequence_of(conn, event.key)
     if twin is not None:
         return Recorded(twin, is_new=False)
-    sequence = ledger.append(conn, head, event).sequence
-    added = add_or_renew(
-        conn, _without_the_erased(conn, rows), reason=reason, since_at=event.received_at,
-        sequence=sequence,
-    )  # fmt: skip
+    rows = _without_the_erased(conn, rows)
+    batch = loading.Batch(rows, reason, event.received_at, tip.head.sequence + 1)
+    listed = loading.summed(tip.listed, batch, loading.there_already(conn, batch))
+    sequence = ledger.append(conn, tip, event, listed).sequence
+    added = loading.add_or_renew(conn, batch)
     return Recorded(sequence, is_new=True, added=added)
 
 
@@ -132,9 +122,9 @@ def note(conn: Connection, event: BatchEvent) -> int:
     known = ledger.sequence_of(conn, event.key)
     if known is not None:
         return known
-    head = ledger.locked_head(conn)
+    tip = ledger.locked_tip(conn)
     twin = ledger.sequence_of(conn, event.key)
-    return twin if twin is not None else ledger.append(conn, head, event).sequence
+    return twin if twin is not None else ledger.append(conn, tip, event, tip.listed).sequence
 
 
 def _without_the_erased(conn: Connection, rows: Sequence[ListRow]) -> Sequence[ListRow]:
@@ -147,98 +137,3 @@ def _without_the_erased(conn: Connection, rows: Sequence[ListRow]) -> Sequence[L
     if not erased:
         return rows
     return [(row[0], row[1], None) if Person(row[0], row[1]) in erased else row for row in rows]
-
-
-# Made once: in a storm of opt-outs, building a statement takes longer than running it.
-_ENDED = select(suppressions).where(
-    is_named(suppressions, bindparam("exact"), bindparam("untagged")),
-    suppressions.c.reason.in_(bindparam("reasons", expanding=True)),
-)
-_OPT_INS = select(consent_events.c.source, consent_events.c.received_at).where(
-    consent_events.c.kind == Kind.OPT_IN,
-    is_named(consent_events, bindparam("exact"), bindparam("untagged")),
-)
-
-
-def _named(person: Person) -> dict[str, object]:
-    return {"exact": person.person_hash, "untagged": person.untagged_hash}
-
-
-def _change_list(conn: Connection, event: ConsentEvent, sequence: int) -> int:
-    """Bring the list in line with `event`; returns how many entries are new."""
-    reason = ADDS.get(event.kind)
-    if reason is not None and _is_overtaken(conn, event, reason):
-        return 0  # it ends nothing either: a hold from after the opt-in still waits for a person
-    ended = ENDS.get(event.kind, frozenset())
-    if ended and not (event.kind is Kind.RELEASED and _is_in_review(conn, event.person)):
-        _end(conn, event, ended)
-    if reason is None:
-        return 0
-    added = insert_unless_there(conn, suppressions, {
-        "person_hash": event.person.person_hash,
-        "untagged_hash": event.person.untagged_hash,
-        "reason": reason,
-        "since_at": event.received_at,
-        "sequence": sequence,
-        "address": event.address,
-    })  # fmt: skip
-    # A later event for the same reason renews it, so that an opt-in in between cannot end it.
-    if not added:
-        conn.execute(
-            update(suppressions)
-            .where(
-                suppressions.c.person_hash == event.person.person_hash,
-                suppressions.c.reason == reason,
-                suppressions.c.since_at < event.received_at,
-            )
-            .values(
-                since_at=event.received_at,
-                sequence=sequence,
-                address=func.coalesce(event.address, suppressions.c.address),
-            )
-        )
-    if event.person.untagged_hash != event.person.person_hash:
-        # A token named the exact hash alone; now the mailbox behind the tag is known as well.
-        conn.execute(
-            update(suppressions)
-            .where(
-                suppressions.c.person_hash == event.person.person_hash,
-                suppressions.c.untagged_hash == suppressions.c.person_hash,
-            )
-            .values(untagged_hash=event.person.untagged_hash)
-        )
-    return added
-
-
-def _end(conn: Connection, event: ConsentEvent, ended: frozenset[Reason]) -> None:
-    rows = conn.execute(_ENDED, {**_named(event.person), "reasons": sorted(ended)}).all()
-    for row in rows:
-        if is_opt_in_too_late(event.kind, event.source, row.since_at, event.received_at):
-            continue
-        conn.execute(
-            delete(suppressions).where(
-                suppressions.c.person_hash == row.person_hash, suppressions.c.reason == row.reason
-            )
-        )
-
-
-def _is_in_review(conn: Connection, person: Person) -> bool:
-    """Whether an open item still holds this person; the one that was decided is closed by now.
-
-    Under the head's lock: of two decisions at once the later one sees that the other was taken.
-    """
-    waiting = select(reviews.c.id).where(
-        reviews.c.state == ReviewState.OPEN, is_person(reviews, person)
-    )
-    return conn.execute(waiting.limit(1)).first() is not None
-
-
-def _is_overtaken(conn: Connection, event: ConsentEvent, reason: Reason) -> bool:
-    """Whether the person opted in again after this event was received."""
-    if reason not in ENDED_BY_OPT_IN:
-        return False
-    opt_ins = conn.execute(_OPT_INS, _named(event.person))
-    return any(
-        not is_opt_in_too_late(Kind.OPT_IN, Source(row.source), event.received_at, row.received_at)
-        for row in opt_ins
-    )

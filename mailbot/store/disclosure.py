@@ -20,7 +20,7 @@ from mailbot.store.tables import consent_events
 COLUMNS: Final = (
     "sequence", "kind", "source", "person_hash", "untagged_hash", "key", "received_at",
     "recorded_at", "rule", "policy_version", "evidence_digest", "batch_count", "batch_digest",
-    "previous_hash", "hash", "salt", "address", "evidence",
+    "list_digest", "previous_hash", "hash", "salt", "address", "evidence",
 )  # fmt: skip
 
 

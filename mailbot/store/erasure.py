@@ -71,13 +71,20 @@ def erase(
         kind=Kind.ERASED, source=source, person=person, key=key, received_at=received_at,
         rule="erasure", policy_version=policy_version, evidence=evidence,
     ))  # fmt: skip
+    # What a person said after they were erased is a new fact: a replay must leave it alone.
     theirs = select(consent_events.c.sequence).where(
-        is_person(consent_events, person), consent_events.c.kind != Kind.ERASED
+        is_person(consent_events, person),
+        consent_events.c.kind != Kind.ERASED,
+        consent_events.c.sequence < recorded.sequence,
     )
     events = conn.execute(
         delete(consent_evidence).where(consent_evidence.c.sequence.in_(theirs))
     ).rowcount
-    conn.execute(update(suppressions).where(is_person(suppressions, person)).values(address=None))
+    conn.execute(
+        update(suppressions)
+        .where(is_person(suppressions, person), suppressions.c.sequence <= recorded.sequence)
+        .values(address=None)
+    )
     return Erased(recorded.sequence, recorded.is_new, events, messages, cancelled, audiences)
 
 

@@ -25,6 +25,7 @@ from mailbot.core.consent import (
     evidence_digest,
     link_hash,
 )
+from mailbot.core.list_sum import CHANGED, ListSum
 from mailbot.core.person import Person
 from mailbot.store import policies
 from mailbot.store.engine import LEDGER_GREW, now
@@ -44,6 +45,7 @@ _LOCKED_HEAD_FOR_A_WHILE = select(
     ledger_head, func.set_config("idle_in_transaction_session_timeout", bindparam("while"), True)
 ).with_for_update()
 _KNOWN = select(consent_events.c.sequence).where(consent_events.c.key == bindparam("named"))
+_LEFT = select(consent_events.c.list_digest).where(consent_events.c.sequence == bindparam("last"))
 _ADD_EVENT = insert(consent_events)
 _ADD_EVIDENCE = insert(consent_evidence)
 _MOVE_HEAD = update(ledger_head)
@@ -63,6 +65,18 @@ def head(conn: Connection) -> Head:
     return Head(row.sequence, row.hash)
 
 
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """What the next event goes on from: the last link, and the sum of the list as it left it.
+
+    `is_as_left` is False where somebody changed the sum since: see `append`.
+    """
+
+    head: Head
+    listed: ListSum
+    is_as_left: bool
+
+
 def head_sequence(conn: Connection) -> int:
     """The ledger's length: the list's sequence number."""
     return head(conn).sequence
@@ -80,13 +94,35 @@ def locked_head(conn: Connection) -> Head:
     return Head(row.sequence, row.hash)
 
 
+def locked_tip(conn: Connection) -> Tip:
+    """What `append` goes on from, locked as by `locked_head`."""
+    row = conn.execute(_LOCKED_HEAD).one()
+    kept = ListSum.of_text(row.list_sum)
+    return Tip(
+        Head(row.sequence, row.hash),
+        kept or ListSum(),
+        is_as_left=kept is not None and _is_as_left(conn, row.sequence, kept),
+    )
+
+
+def _is_as_left(conn: Connection, last: int, kept: ListSum) -> bool:
+    if last == 0:
+        return kept == ListSum()
+    left = conn.execute(_LEFT, {"last": last}).scalar_one_or_none()
+    return left is None or left == kept.digest  # None: before the list was summed
+
+
 def sequence_of(conn: Connection, key: str) -> int | None:
     """The number of the event with this key, None where there is none."""
     return conn.execute(_KNOWN, {"named": key}).scalar_one_or_none()
 
 
-def append(conn: Connection, last: Head, event: ConsentEvent | BatchEvent) -> Head:
-    """Append `event` behind `last`, which the caller locked; returns the new head."""
+def append(conn: Connection, tip: Tip, event: ConsentEvent | BatchEvent, listed: ListSum) -> Head:
+    """Append `event` behind `tip`, which the caller locked; returns the new head.
+
+    `listed` is the sum of the list as the event leaves it. Where somebody changed the sum before
+    the event, this one and all that follow say so in its place, and the proof finds it for ever.
+    """
     count, digest, person, address = None, None, _NOBODY, None
     if isinstance(event, BatchEvent):
         count, digest = event.count, event.digest
@@ -106,8 +142,9 @@ def append(conn: Connection, last: Head, event: ConsentEvent | BatchEvent) -> He
         evidence_digest=evidence_digest(salt, address, event.evidence),
         batch_count=count,
         batch_digest=digest,
+        list_digest=listed.digest if tip.is_as_left else CHANGED,
     )
-    sequence = last.sequence + 1
+    last, sequence = tip.head, tip.head.sequence + 1
     link = link_hash(last.hash, sequence, chained)
     columns = {name: getattr(chained, name) for name in ChainedEvent.__slots__}
     conn.execute(
@@ -116,7 +153,7 @@ def append(conn: Connection, last: Head, event: ConsentEvent | BatchEvent) -> He
     conn.execute(_ADD_EVIDENCE, {
         "sequence": sequence, "salt": salt, "address": address, "evidence": dict(event.evidence)
     })  # fmt: skip
-    conn.execute(_MOVE_HEAD, {"sequence": sequence, "hash": link})
+    conn.execute(_MOVE_HEAD, {"sequence": sequence, "hash": link, "list_sum": listed.text})
     conn.info[LEDGER_GREW] = True
     return Head(sequence, link)
 
@@ -137,6 +174,8 @@ class Walked:
     batches: int  # of these: events about many, or about nobody
     without_evidence: int
     head: Head  # the last link that was reached
+    left: str | None  # what that link says of the list: its digest, None before it was summed
+    astray: int  # the first event that found the sum of the list changed; 0 where none did
     fault: LedgerFault | None
 
 
@@ -156,7 +195,7 @@ def walk(
     through each. `progress` is told after each thousand events how many there were.
     """
     wanted = {witness.sequence: witness.hash for witness in witnesses}
-    last, batches, bare, fault = Head(0, GENESIS), 0, 0, None
+    last, batches, bare, left, astray, fault = Head(0, GENESIS), 0, 0, None, 0, None
     for row in with_evidence(conn):
         fault = _fault_of(row, last, wanted.get(row.sequence))
         if fault is not None:
@@ -164,9 +203,13 @@ def walk(
         last = Head(row.sequence, row.hash)
         batches += row.batch_digest is not None
         bare += row.salt is None
+        left = row.list_digest
+        if left == CHANGED and not astray:
+            astray = row.sequence
         if progress is not None and row.sequence % 1000 == 0:
             progress(row.sequence)
-    return Walked(last.sequence, batches, bare, last, fault or _fault_at_end(conn, last, wanted))
+    fault = fault or _fault_at_end(conn, last, wanted)
+    return Walked(last.sequence, batches, bare, last, left, astray, fault)
 
 
 def _fault_of(row: Row[Any], last: Head, written_down: str | None) -> LedgerFault | None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, and_, exists, func, or_, select
 
 from mailbot.core.consent import ADDS, ENDS, Kind, Reason, Source, is_opt_in_too_late
 from mailbot.core.person import Person
-from mailbot.store import ledger
+from mailbot.store import ledger, list_proof, record_proof
 from mailbot.store.ledger import Head, LedgerFault, Walked
 from mailbot.store.persons import is_named, is_person
 from mailbot.store.tables import consent_events, consent_evidence, suppressions
@@ -35,12 +35,17 @@ def prove(
     witnesses: Iterable[Head] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Proof:
-    """The chain, then the evidence that is gone, then the list; the first fault ends it."""
+    """The chain, then the evidence that is gone, then the list, then what stands beside both.
+
+    The first fault ends it.
+    """
     walked = ledger.walk(conn, witnesses, progress)
     if walked.fault is not None:
         return Proof(walked, 0, walked.fault)
     fault = _gone_evidence(conn) if walked.without_evidence else None
     fault = fault or _groundless_entry(conn) or _crowded_batch(conn) or _missing_entry(conn)
+    fault = fault or list_proof.changed_list(conn, walked)
+    fault = fault or record_proof.changed_policy(conn) or record_proof.changed_import(conn)
     entries = conn.execute(select(func.count()).select_from(suppressions)).scalar_one()
     return Proof(walked, entries, fault)
 
@@ -52,6 +57,7 @@ def _gone_evidence(conn: Connection) -> LedgerFault | None:
     is_erased = exists().where(
         erasure.c.kind == Kind.ERASED,
         erasure.c.sequence > consent_events.c.sequence,
+        consent_events.c.kind != Kind.ERASED,  # who erased, and why, stays
         consent_events.c.person_hash != "",  # an event about many names nobody
         is_named(erasure, consent_events.c.person_hash, consent_events.c.untagged_hash),
     )
@@ -66,13 +72,13 @@ def _gone_evidence(conn: Connection) -> LedgerFault | None:
 
 def _groundless_entry(conn: Connection) -> LedgerFault | None:
     """Each entry of the list points to the event that put it there, and that event says so."""
-    named = and_(
-        consent_events.c.person_hash == suppressions.c.person_hash,
-        consent_events.c.received_at == suppressions.c.since_at,
-    )
     says_so = and_(
         consent_events.c.kind == suppressions.c.reason,  # a kind is called like what it adds
-        or_(named, consent_events.c.batch_digest.is_not(None)),
+        consent_events.c.received_at == suppressions.c.since_at,
+        or_(
+            consent_events.c.person_hash == suppressions.c.person_hash,
+            consent_events.c.batch_digest.is_not(None),
+        ),
     )
     row = conn.execute(
         select(suppressions.c.sequence, suppressions.c.reason, suppressions.c.person_hash)

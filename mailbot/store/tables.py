@@ -95,6 +95,9 @@ consent_events = Table(
     # An event about many (an import, an export) has both, and the empty string for its hashes.
     Column("batch_count", BigKey),
     Column("batch_digest", String(64)),
+    # Of the whole list as this event left it; NULL before it was summed (see core.list_sum), and
+    # "changed" from the event on that found the sum beside the head changed.
+    Column("list_digest", String(64)),
     # No CHECK on kind and source: SQLite could extend it only by making the table anew, and the
     # ledger is never made anew.
     Index(None, "person_hash"),
@@ -117,6 +120,8 @@ ledger_head = Table(
     Column("id", Integer, primary_key=True),
     Column("sequence", BigKey, nullable=False),
     Column("hash", String(64), nullable=False),
+    # The text of a core.list_sum.ListSum: of the list as the last event left it.
+    Column("list_sum", String(400), nullable=False, server_default="0:0"),
     CheckConstraint("id = 1", name="is_single"),
 )
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import delete, text
+from sqlalchemy import delete, text, update
 
 from mailbot.core.consent import BatchEvent, ConsentEvent, Kind, Source, batch_digest
 from mailbot.core.person import Person
-from mailbot.store import consent, ledger, proof
+from mailbot.store import consent, erasure, ledger, list_proof, proof
 from mailbot.store.consent import Entry
 from mailbot.store.engine import Database
 from mailbot.store.ledger import Head
 from mailbot.store.proof import Proof
-from mailbot.store.tables import consent_evidence
+from mailbot.store.tables import consent_evidence, ledger_head
 from tests.people import NOON, event, person
 from tests.store.filling import drop_trigger
 
@@ -27,13 +28,14 @@ def record(database: Database, *events: ConsentEvent) -> None:
             consent.record(conn, one)
 
 
-def import_people(database: Database, *people: str) -> None:
+def import_people(database: Database, *people: str, minutes: float = 0) -> None:
     hashes = [person(who).person_hash for who in people]
     with database.write() as conn:
         consent.record_many(
             conn,
             BatchEvent(
-                kind=Kind.IMPORTED, source=Source.IMPORT, key="import:1", received_at=NOON,
+                kind=Kind.IMPORTED, source=Source.IMPORT, key=f"import:{minutes}",
+                received_at=NOON + timedelta(minutes=minutes),
                 rule="import", policy_version="1", count=len(hashes), digest=batch_digest(hashes),
             ),
             [Entry(person(who), who) for who in people],
@@ -58,6 +60,13 @@ def tamper(database: Database, *statements: str) -> None:
             drop_trigger(conn, name)
         for statement in statements:
             conn.execute(text(statement))
+
+
+def sum_anew(database: Database) -> None:
+    """As somebody who knows how the list is summed."""
+    with database.write() as conn:
+        listed = list_proof.sum_of_list(conn)
+        conn.execute(update(ledger_head).values(list_sum=listed.text))
 
 
 def head_of(database: Database) -> Head:
@@ -102,7 +111,7 @@ def three_opt_outs(database: Database) -> None:
 
 _COPY = """INSERT INTO consent_events
     SELECT 4, kind, source, person_hash, untagged_hash, 'copy', received_at, recorded_at, rule,
-           policy_version, evidence_digest, hash, hash, batch_count, batch_digest
+           policy_version, evidence_digest, hash, hash, batch_count, batch_digest, list_digest
     FROM consent_events WHERE sequence = 3"""
 _NO_REFERENCES = "DELETE FROM suppressions"
 _NO_EVIDENCE = "DELETE FROM consent_evidence"
@@ -190,6 +199,7 @@ def test_a_head_that_was_written_down_shows_that_the_end_was_cut_off(database: D
         "(SELECT hash FROM consent_events WHERE sequence = 2)",
         "DELETE FROM consent_events WHERE sequence = 3",
     )
+    sum_anew(database)
     assert proved(database).fault is None, "by itself it looks whole"
     assert "it had 3 events when its head was written down, and 2 stand" in fault_of(
         database, known
@@ -211,3 +221,100 @@ def test_progress_is_told_each_thousand_events(database: Database) -> None:
     with database.read() as conn:
         assert proof.prove(conn, progress=told.append).fault is None
     assert told == [1000]
+
+
+ANN, BOB, TAGGED = "ann@example.org", "bob@example.org", "cleo+tea@example.org"
+_NEW_YEAR = "'2026-01-01 00:00:00.000000+00'"
+_EXACT = f"'{person(ANN).person_hash}'"
+
+
+@pytest.mark.parametrize(
+    ("tampering", "words"),
+    [
+        (f"DELETE FROM suppressions WHERE person_hash = {_EXACT}",
+         "event 1 put 3 on the list for imported, nothing took any of them off, and 1 is not"),
+        (f"UPDATE suppressions SET person_hash = 'ffff' WHERE person_hash = {_EXACT}",
+         "event 1 put 3 on the list, and as many stand there, but not the same"),
+        (f"UPDATE suppressions SET untagged_hash = 'ffff' WHERE person_hash = {_EXACT}",
+         "the list has 3 entries, as event 1 left it, but not the same: one was altered"),
+        (f"UPDATE suppressions SET since_at = {_NEW_YEAR} WHERE person_hash = {_EXACT}",
+         "by event 1, which says something else"),
+    ],
+)  # fmt: skip
+def test_an_entry_of_an_import_that_was_changed_is_named(
+    database: Database, tampering: str, words: str
+) -> None:
+    import_people(database, ANN, BOB, TAGGED)
+    assert proved(database).fault is None
+    if database.is_sqlite:
+        tampering = tampering.replace("+00'", "'")
+    tamper(database, tampering)
+    assert words in fault_of(database)
+
+
+def test_a_deleted_entry_hides_behind_nobody_who_left_the_import_lawfully(
+    database: Database,
+) -> None:
+    import_people(database, ANN, BOB, TAGGED, "dan@example.org")
+    import_people(database, BOB, "eve@example.org", minutes=10)  # renews
+    record(database, event(Kind.OPT_IN, "cleo@example.org", minutes=60))  # by the mailbox alone
+    with database.write() as conn:
+        erasure.erase(
+            conn, person("dan@example.org"), key="erase", source=Source.COMMAND_LINE,
+            received_at=NOON + timedelta(minutes=70), policy_version="1", evidence={},
+        )  # fmt: skip
+    assert proved(database).fault is None
+    tamper(database, f"DELETE FROM suppressions WHERE person_hash = {_EXACT}")
+    assert "event 4 left 5 entries on the list, and 4 stand there: 1 was deleted" in fault_of(
+        database
+    )
+
+
+def test_a_sum_that_was_made_to_fit_is_found_before_and_after_the_next_event(
+    database: Database,
+) -> None:
+    import_people(database, ANN, BOB)
+    tamper(database, f"DELETE FROM suppressions WHERE person_hash = {_EXACT}")
+    sum_anew(database)
+    assert "event 1 put 2 on the list" in fault_of(database)
+    for number in range(3):
+        record(database, event(Kind.OPT_OUT, f"p{number}@example.org"))
+        assert "the sum of the list beside the ledger's head was changed before event 2" in (
+            fault_of(database)
+        )
+
+
+@pytest.mark.parametrize("text_of_sum", ["", "nonsense", "3:"])
+def test_a_sum_that_is_none_is_found(database: Database, text_of_sum: str) -> None:
+    import_people(database, ANN, BOB)
+    tamper(database, f"UPDATE ledger_head SET list_sum = '{text_of_sum}'")
+    assert "the sum of the list beside the ledger's head was changed; the list" in fault_of(
+        database
+    )
+    record(database, event(Kind.OPT_OUT, "fay@example.org"))
+    assert "was changed before event 2" in fault_of(database)
+
+
+def test_what_an_erasure_says_of_itself_may_not_be_gone(database: Database) -> None:
+    """Not even where the same person was erased again later."""
+    for number in (1, 2):
+        record(database, event(Kind.ERASED, ANN, key=f"erase:{number}"))
+    with database.write() as conn:
+        conn.execute(delete(consent_evidence).where(consent_evidence.c.sequence == 1))
+    assert "the evidence of event 1 is gone" in fault_of(database)
+
+
+def test_an_erasure_that_is_heard_again_leaves_what_was_said_since(database: Database) -> None:
+    def erase() -> None:
+        with database.write() as conn:
+            erasure.erase(
+                conn, person(ANN), key="erase", source=Source.COMMAND_LINE, received_at=NOON,
+                policy_version="1", evidence={},
+            )  # fmt: skip
+
+    erase()
+    record(database, event(Kind.OPT_OUT, ANN, minutes=9))
+    erase()
+    assert proved(database).fault is None
+    with database.read() as conn:
+        assert [one.address for one in ledger.story(conn, person(ANN))] == [None, ANN]

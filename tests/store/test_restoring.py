@@ -19,6 +19,7 @@ from mailbot.store import (
     erasure,
     journal,
     ledger,
+    list_proof,
     proof,
     restoring,
     suppressions,
@@ -75,7 +76,8 @@ def forget_behind(database: Database, sequence: int) -> None:
         last = conn.execute(
             select(consent_events.c.hash).where(consent_events.c.sequence == sequence)
         ).scalar_one()
-        conn.execute(update(ledger_head).values(sequence=sequence, hash=last))
+        summed = list_proof.sum_of_list(conn).text
+        conn.execute(update(ledger_head).values(sequence=sequence, hash=last, list_sum=summed))
 
 
 def found(database: Database) -> restoring.Restored:

@@ -11,7 +11,16 @@ import pytest
 from sqlalchemy import select, text, update
 
 from mailbot.core.consent import Kind, Reason, Source
-from mailbot.store import consent, erasure, ledger, proof, restoring, suppressions, switches
+from mailbot.store import (
+    consent,
+    erasure,
+    ledger,
+    list_proof,
+    proof,
+    restoring,
+    suppressions,
+    switches,
+)
 from mailbot.store.engine import Database
 from mailbot.store.restoring import Keeper
 from mailbot.store.tables import consent_events, ledger_head
@@ -57,7 +66,8 @@ def forget_all_behind(database: Database, sequence: int) -> None:
         last = conn.execute(
             select(consent_events.c.hash).where(consent_events.c.sequence == sequence)
         ).scalar_one()
-        conn.execute(update(ledger_head).values(sequence=sequence, hash=last))
+        summed = list_proof.sum_of_list(conn).text
+        conn.execute(update(ledger_head).values(sequence=sequence, hash=last, list_sum=summed))
 
 
 def is_whole(database: Database, *keepers: Keeper) -> bool:

@@ -17,7 +17,7 @@ from sqlalchemy import types as sql
 
 from mailbot.core.consent import GENESIS, ChainedEvent, Reason, evidence_digest, link_hash
 from mailbot.core.errors import MailbotError, SchemaError
-from mailbot.store import backups, campaigns, expansion, ledger, proof, schema, suppressions
+from mailbot.store import backups, campaigns, expansion, ledger, list_proof, schema, suppressions
 from mailbot.store.engine import Database
 from tests.databases import Databases
 from tests.people import NOON, person
@@ -95,7 +95,8 @@ class Filled:
             stored = at if conn.dialect.name == "postgresql" else at.replace(tzinfo=None)
             columns = {
                 name: getattr(event, name)
-                for name in ChainedEvent.__slots__ if not name.startswith("batch_")
+                for name in ChainedEvent.__slots__
+                if not name.startswith("batch_") and name in self.named["consent_events"].c
             } | {"received_at": stored, "recorded_at": stored}  # fmt: skip
             conn.execute(self.named["consent_events"].insert().values(
                 sequence=number, previous_hash=last, hash=link, **columns
@@ -150,7 +151,8 @@ def test_every_row_of_an_older_database_is_there_after_the_upgrade(
                 {one: row[one] for one in kept} for row in rows
             ], name
         assert ledger.verify(conn) is None
-        assert proof.prove(conn).fault is None
+        # The other tables hold what no event recorded.
+        assert list_proof.changed_list(conn, ledger.walk(conn)) is None
         for number, who in enumerate(PEOPLE, start=1):
             (entry,) = suppressions.of_person(conn, person(who))
             assert (entry.address, entry.reason) == (who, Reason.OPT_OUT)
@@ -182,7 +184,7 @@ def test_a_migration_that_fails_half_way_leaves_the_old_version_whole(
         assert schema.version(conn) == reached
         now = MetaData()
         now.reflect(conn)
-        assert "expanded_through" in now.tables["campaigns"].c, "which the newest takes away"
+        assert "list_digest" not in now.tables["consent_events"].c, "which the newest adds"
         for name, rows in before.rows.items():
             counted = conn.execute(select(func.count()).select_from(now.tables[name])).scalar_one()
             assert counted == len(rows), name
