@@ -16,6 +16,7 @@ from mailbot.core.outbox_states import FINAL, State
 from mailbot.core.person import Person
 from mailbot.store import audiences, suppressions
 from mailbot.store.columns import DatabaseTime, insert_unless_there, locked_in_order
+from mailbot.store.copying import may_copy
 from mailbot.store.engine import now
 from mailbot.store.tables import (
     IS_CLAIMABLE,
@@ -91,6 +92,7 @@ def add_members(conn: Connection, campaign_id: int, members: Sequence[Member]) -
 
     Of somebody who was erased only the hashes are kept: counted as excluded, never queued.
     """
+    may_copy(conn)
     erased = suppressions.erased_among(conn, [member.person for member in members])
     added = audiences.add(conn, campaign_id, [
         (
@@ -112,6 +114,7 @@ def add_members(conn: Connection, campaign_id: int, members: Sequence[Member]) -
 
 def finish_loading(conn: Connection, name: str) -> Campaign:
     """The whole audience is in: the campaign is a draft."""
+    audiences.let_planner_know(conn)
     return _move(conn, name, (CampaignState.LOADING,), CampaignState.DRAFT)
 
 

@@ -85,6 +85,23 @@ def test_expanding_resumes_where_it_was_and_queues_nobody_twice(database: Databa
         assert campaign_figures.progress(conn, campaign_id).by_state == {State.QUEUED: 10}
 
 
+def test_the_next_part_is_found_along_an_index_and_the_rest_is_not_sorted(
+    database: Database,
+) -> None:
+    """A million members would be sorted a thousand times."""
+    campaign_id = draft(database, *(f"c{n}@example.org" for n in range(4000)))
+    explain = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+    with database.read() as conn:
+        compiled = expansion._NEXT.compile(dialect=conn.dialect)
+        named = compiled.construct_params({"of": campaign_id, "after": "4", "limit": 100})
+        given = tuple(named[name] for name in compiled.positiontup or ()) or named
+        plan = conn.exec_driver_sql(f"{explain} {compiled}", given).all()
+    told = "\n".join(str(row[-1]) for row in plan)
+    assert "campaign_id" in told, told
+    assert "Sort" not in told, told
+    assert "TEMP B-TREE" not in told, told
+
+
 def test_a_campaign_cancelled_while_it_is_expanded_queues_nobody_more(database: Database) -> None:
     campaign_id = draft(database, *(f"c{n}@example.org" for n in range(10)))
     with database.write() as conn:
