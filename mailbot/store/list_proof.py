@@ -76,24 +76,31 @@ def _batch_at_fault(conn: Connection) -> LedgerFault | None:
         .where(consent_events.c.batch_digest.is_not(None), consent_events.c.kind.in_(sorted(ADDS)))
         .order_by(consent_events.c.sequence)
     )
-    for event in conn.execute(chosen.execution_options(yield_per=_PAGE)):
-        hashes = conn.execute(
-            select(suppressions.c.person_hash).where(suppressions.c.sequence == event.sequence)
-        ).scalars().all()  # fmt: skip
-        missing = event.batch_count - len(hashes)
-        if missing == 0 and batch_digest(hashes) != event.batch_digest:
-            return LedgerFault(
-                event.sequence,
-                f"event {event.sequence} put {event.batch_count} on the list, and as many stand "
-                "there, but not the same: an entry was moved to another person",
-            )
-        if missing > 0 and not _may_have_left(conn, event):
-            return LedgerFault(
-                event.sequence,
-                f"event {event.sequence} put {event.batch_count} on the list for {event.kind}, "
-                f"nothing took any of them off, and {missing} "
-                f"{'is' if missing == 1 else 'are'} not there",
-            )
+    with conn.execute(chosen.execution_options(yield_per=_PAGE)) as events:
+        for event in events:
+            fault = _fault_of_batch(conn, event)
+            if fault is not None:
+                return fault
+    return None
+
+
+def _fault_of_batch(conn: Connection, event: Row[tuple[object, ...]]) -> LedgerFault | None:
+    entries = select(suppressions.c.person_hash).where(suppressions.c.sequence == event.sequence)
+    hashes = conn.execute(entries).scalars().all()
+    missing = event.batch_count - len(hashes)
+    if missing == 0 and batch_digest(hashes) != event.batch_digest:
+        return LedgerFault(
+            event.sequence,
+            f"event {event.sequence} put {event.batch_count} on the list, and as many stand "
+            "there, but not the same: an entry was moved to another person",
+        )
+    if missing > 0 and not _may_have_left(conn, event):
+        return LedgerFault(
+            event.sequence,
+            f"event {event.sequence} put {event.batch_count} on the list for {event.kind}, "
+            f"nothing took any of them off, and {missing} "
+            f"{'is' if missing == 1 else 'are'} not there",
+        )
     return None
 
 

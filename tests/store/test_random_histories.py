@@ -15,8 +15,8 @@ from mailbot.store.tables import suppressions
 from tests.store.forging import TAMPERINGS, Forger
 from tests.store.histories import History, Listed
 
-# A hundred times more, by hand: MAILBOT_HISTORIES=1000 pytest tests/store/test_random_histories.py
-SEEDS = range(int(os.environ.get("MAILBOT_HISTORIES", "10")))
+# A hundred times more, by hand: MAILBOT_HISTORIES=500 pytest tests/store/test_random_histories.py
+SEEDS = range(int(os.environ.get("MAILBOT_HISTORIES", "5")))
 STEPS = 25
 
 
