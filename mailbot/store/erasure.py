@@ -17,6 +17,7 @@ from mailbot.core.outbox_states import State, sources_of
 from mailbot.core.person import Person
 from mailbot.store import consent
 from mailbot.store.columns import DatabaseTime
+from mailbot.store.copying import may_forget
 from mailbot.store.persons import is_person
 from mailbot.store.tables import (
     audience_members,
@@ -60,6 +61,7 @@ def erase(
     store.consent. A message that is on the wire right now is not called back, but is never tried
     again (see `cancel_erased`).
     """
+    may_forget(conn)
     messages, cancelled = _forget_messages(conn, person)
     audiences = conn.execute(
         update(audience_members)

@@ -29,6 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State
 from mailbot.store.columns import DatabaseTime, UtcDateTime
+from mailbot.store.copying import may_copy
 from mailbot.store.engine import now
 from mailbot.store.outbox import PRIORITY
 from mailbot.store.tables import CampaignState, audience_members, campaigns, outbox
@@ -64,6 +65,7 @@ def expand(conn: Connection, campaign_id: int, *, our_domain: str, limit: int) -
     queued for this campaign is not queued twice. A campaign that was paused or cancelled meanwhile
     takes no more.
     """
+    may_copy(conn)
     campaign = conn.execute(
         select(campaigns.c.name, campaigns.c.expanded_to, campaigns.c.audience_count)
         .where(

@@ -23,6 +23,7 @@ from mailbot.core.consent import BatchEvent, ConsentEvent, Kind, Source, batch_d
 from mailbot.core.errors import MailbotError, RefusedError
 from mailbot.core.person import Person
 from mailbot.store import campaigns, consent, erasure, journal, ledger, switches
+from mailbot.store.copying import may_forget
 from mailbot.store.engine import Database, now
 from mailbot.store.journal import Behind, Entry, Journal
 from mailbot.store.persons import is_person
@@ -154,6 +155,7 @@ def play_back(conn: Connection, behind: Behind) -> dict[str, str]:
     everybody does.
     """
     switches.turn(conn, switches.LIST_DISTRUSTED, is_on=True, because=behind.what)
+    may_forget(conn)
     paused = [
         campaigns.pause(conn, campaign.name, _PAUSED_BECAUSE).name
         for campaign in campaigns.every(conn)
