@@ -7,7 +7,7 @@ to say one, the database when a commit has brought the row to a state.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Any
 
@@ -130,15 +130,24 @@ def _act_after_commit(
     database: Database, state: State, once: Once, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the COMMIT that brings a row to `state`, before whoever asked for it hears of it."""
-    commit = database.commit
+    for name in ("commit", "commit_quickly"):
+        acting = _then_act(getattr(database, name), database, state, once)
+        monkeypatch.setattr(database, name, acting)
 
+
+def _then_act(
+    commit: Callable[[Callable[[Connection], Any]], Awaitable[Any]],
+    database: Database,
+    state: State,
+    once: Once,
+) -> Callable[[Callable[[Connection], Any]], Awaitable[Any]]:
     async def commit_then_act(function: Callable[[Connection], Any]) -> Any:
         result = await commit(function)
         if not once.is_done and await asyncio.to_thread(_is_any, database, state):
             await asyncio.to_thread(once)
         return result
 
-    monkeypatch.setattr(database, "commit", commit_then_act)
+    return commit_then_act
 
 
 def _is_any(database: Database, state: State) -> bool:

@@ -13,12 +13,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
 from mailbot.__main__ import main
 from mailbot.core.outbox_states import State
@@ -30,6 +30,7 @@ from mailbot.store.tables import outbox
 
 _OF_STATE = {"claimed": State.CLAIMED, "begun": State.SENDING}
 _writing = threading.RLock()
+_databases: list[Database] = []
 _frozen = threading.Event()
 
 
@@ -41,7 +42,9 @@ def is_frozen(pid: int) -> bool:
 
 def _freeze() -> None:
     """Until SIGCONT."""
-    with _writing:
+    with _writing, ExitStack() as held:
+        for database in _databases:
+            held.enter_context(database._writing)  # SQLite's writers: also those that ask no thread
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
@@ -86,17 +89,19 @@ def _freeze_before_body() -> None:
 
 
 def _freeze_at_state(state: State) -> None:
-    commit = Database.commit
+    def freezing(commit: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def commit_then_freeze(self: Database, function: Callable[[Connection], Any]) -> Any:
+            result = await commit(self, function)
+            with self.read() as conn:
+                is_there = conn.execute(select(outbox.c.id).where(outbox.c.state == state)).first()
+            if is_there:
+                _freeze_once()
+            return result
 
-    async def commit_then_freeze(self: Database, function: Callable[[Connection], Any]) -> Any:
-        result = await commit(self, function)
-        with self.read() as conn:
-            is_there = conn.execute(select(outbox.c.id).where(outbox.c.state == state)).first()
-        if is_there:
-            _freeze_once()
-        return result
+        return commit_then_freeze
 
-    Database.commit = commit_then_freeze  # type: ignore[method-assign]
+    for name in ("commit", "commit_quickly"):
+        setattr(Database, name, freezing(getattr(Database, name)))
 
 
 def _keep_out_of_transactions() -> None:
@@ -108,6 +113,13 @@ def _keep_out_of_transactions() -> None:
             yield conn
 
     Database.write = guarded  # type: ignore[method-assign]
+    make = Database.__init__
+
+    def remembered(self: Database, engine: Engine) -> None:
+        make(self, engine)
+        _databases.append(self)
+
+    Database.__init__ = remembered  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
