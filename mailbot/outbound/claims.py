@@ -29,7 +29,9 @@ class Claims:
         self.claimed_by = claimed_by
         self.lease_seconds = lease_seconds
         self._database = database
-        self._sure_from: dict[int, float] = {}  # row id → boot time from which its lease counts
+        # Row id → the claim, and the boot time from which its lease counts. A row that went back to
+        # the queue and was claimed anew is another claim: whoever has the old one is not sure.
+        self._held: dict[int, tuple[ClaimedRow, float]] = {}
 
     async def take(self, limit: int, *, with_campaigns: bool) -> list[ClaimedRow]:
         """Claim up to `limit` due rows. Raises StoreError."""
@@ -44,23 +46,29 @@ class Claims:
             )
         )
         for row in rows:
-            self._sure_from[row.id] = at
+            self._held[row.id] = (row, at)
         return rows
 
-    def is_sure(self, row_id: int) -> bool:
-        """Whether the lease of this row surely still holds."""
-        age = boot_seconds() - self._sure_from.get(row_id, float("-inf"))
-        return age < self.lease_seconds * (1 - _MARGIN)
+    def holds(self, row: ClaimedRow) -> bool:
+        """Whether this very claim is the latest of its row, and not done with."""
+        return row.id in self._held and self._held[row.id][0] is row
 
-    def forget(self, row_id: int) -> None:
-        """This row is done with."""
-        self._sure_from.pop(row_id, None)
+    def is_sure(self, row: ClaimedRow) -> bool:
+        """Whether the lease of this claim surely still holds."""
+        if not self.holds(row):
+            return False
+        return boot_seconds() - self._held[row.id][1] < self.lease_seconds * (1 - _MARGIN)
+
+    def forget(self, row: ClaimedRow) -> None:
+        """This claim is done with."""
+        if self.holds(row):
+            del self._held[row.id]
 
     async def beat(self) -> None:
         """Heartbeats, until cancelled: the relay may take ten minutes for the final dot."""
         while True:
             await asyncio.sleep(self.lease_seconds / 4)
-            held, at = list(self._sure_from), boot_seconds()
+            held, at = list(self._held), boot_seconds()
             if not held:
                 continue
             try:
@@ -72,17 +80,18 @@ class Claims:
             except StoreError as error:
                 log.error("heartbeat_failed", why=str(error))
                 continue
-            for row_id in self._sure_from.keys() & set(extended):
-                self._sure_from[row_id] = at
+            for row_id in self._held.keys() & set(extended):
+                row, since = self._held[row_id]
+                self._held[row_id] = (row, max(since, at))
 
     async def give_back(self, rows: Collection[ClaimedRow], wait_seconds: float = 0) -> None:
         """Rows that were not begun go back to the queue at once instead of with their lease.
 
         They are not due again before `wait_seconds` are over.
         """
-        ids = [row.id for row in rows]
-        for row_id in ids:
-            self.forget(row_id)
+        ids = [row.id for row in rows if self.holds(row)]
+        for row in rows:
+            self.forget(row)
         if not ids:
             return
         try:

@@ -110,7 +110,9 @@ class Rounds:
             await self._wanted.wait()
             await self._gather()
             self._wanted.clear()
-            ended, self._ended = self._ended, []
+            ended, self._ended = _one_of_each_row(self._ended)
+            if self._ended:
+                self._wanted.set()
             beginnings, self._beginnings = self._beginnings, []
             try:
                 await self._round(ended, beginnings)
@@ -139,7 +141,12 @@ class Rounds:
         for one in [one for one in ended if one.outcome.state is State.BOUNCED]:
             await self._settle_alone(one)  # see Settlement.settle
             ended.remove(one)
-        rows = {beginning.row.id: beginning for beginning in beginnings}
+        rows: dict[int, _Beginning] = {}
+        for beginning in beginnings:
+            older = rows.get(beginning.row.id)  # the same row, claimed again while that one waited
+            if older is not None and not older.begun.done():
+                older.begun.set_result(None)
+            rows[beginning.row.id] = beginning
         try:
             reached, attempts = await self._database.commit_quickly(
                 partial(self._write, tuple(ended), tuple(rows))
@@ -177,12 +184,12 @@ class Rounds:
             raise
         except StoreError:
             log.exception("outcome_lost", outbox_id=one.attempt.row.id, outcome=one.outcome.state)
-            self._claims.forget(one.attempt.row.id)
+            self._claims.forget(one.attempt.row)
         else:
             self._told(one, reached[0].get(one.attempt.row.id))
 
     def _told(self, one: Ended, state: State | None) -> None:
-        self._claims.forget(one.attempt.row.id)
+        self._claims.forget(one.attempt.row)
         self._tell(one, state)
 
     def _hand_out(self, rows: Mapping[int, _Beginning], attempts: Mapping[int, int]) -> None:
@@ -196,7 +203,7 @@ class Rounds:
                     beginning.begun.set_result(None)
                 continue
             attempt = Attempt(
-                beginning.row, attempt_id, partial(self._claims.is_sure, beginning.row.id)
+                beginning.row, attempt_id, partial(self._claims.is_sure, beginning.row)
             )
             self._under_way += 1
             if beginning.begun.done():  # cancelled while it waited: nobody will send it
@@ -222,19 +229,20 @@ class Rounds:
                     conn, tuple(waiting), claimed_by=self._claims.claimed_by
                 )
             )
+            for row_id, future in waiting.items():
+                look = looks.get(row_id)
+                if look is None:
+                    gone = f"message {row_id} is not in the outbox any more"
+                    _fail(future, StoreError(gone, where=self._database.where))
+                    continue
+                distrust = self._memory.distrust(look.list_sequence, known)
+                if distrust:
+                    await self._distrust_list(distrust)
+                if not future.done():
+                    future.set_result(Seen(look, asked_at, distrust))
         except Exception as error:
             for future in waiting.values():
-                if not future.done():
-                    future.set_exception(error)
-                    future.exception()  # a line that was cancelled meanwhile does not ask
-            return
-        for row_id, future in waiting.items():
-            look = looks[row_id]
-            distrust = self._memory.distrust(look.list_sequence, known)
-            if distrust:
-                await self._distrust_list(distrust)
-            if not future.done():
-                future.set_result(Seen(look, asked_at, distrust))
+                _fail(future, error)
 
     async def _distrust_list(self, why: str) -> None:
         """Stop all marketing until somebody has looked: mailbot restore accept."""
@@ -265,3 +273,19 @@ class Rounds:
             if not beginning.begun.done():
                 # The lease runs out, and the row is queued again.
                 beginning.begun.set_result(None)
+
+
+def _fail(look: asyncio.Future[Seen], error: Exception) -> None:
+    if not look.done():
+        look.set_exception(error)
+        look.exception()  # a line that was cancelled meanwhile does not ask
+
+
+def _one_of_each_row(ended: Sequence[Ended]) -> tuple[list[Ended], list[Ended]]:
+    """The first attempt of each row, and those that a later round writes down.
+
+    A late answer to one attempt may meet the outcome of the next.
+    """
+    first: dict[int, Ended] = {}
+    later = [one for one in ended if first.setdefault(one.attempt.row.id, one) is not one]
+    return list(first.values()), later

@@ -196,7 +196,7 @@ class Sender:
                 except Exception:
                     # A fault of ours: the lease runs out, and the row is looked at again.
                     log.exception("worker_failed", outbox_id=row.id)
-                    self._claims.forget(row.id)
+                    self._claims.forget(row)
                     line.drop()
                 finally:
                     self._waiting.done(row, said)
@@ -213,6 +213,8 @@ class Sender:
 
         Returns what was said about our pace.
         """
+        if not self._claims.holds(row):
+            return Welcome.UNSAID  # it was claimed again while it waited, and stands behind
         if line.connection is None:
             line.connection, line.carried = await self._open(row), 0
         if line.connection is None:
@@ -264,7 +266,7 @@ class Sender:
                 fault = "mailbot failed to compose it; its log says where"
         begun = await self._rounds.begin(row)
         if begun is None:
-            self._claims.forget(row.id)
+            self._claims.forget(row)
             return Delivered(None)
         attempt = begun.attempt
         if outgoing is None:
@@ -285,7 +287,8 @@ class Sender:
         except StoreError as error:
             # Nothing leaves while the list cannot be read.
             log.error("look_failed", outbox_id=attempt.row.id, why=str(error))
-            return Delivered(attempt.ends(State.QUEUED, f"the list could not be read: {error}"))
+            unread = attempt.ends(State.QUEUED, f"the list could not be read: {error}")
+            return Delivered(unread, is_clean=False)  # it may have been a look before DATA
         except Stopped as stopped:
             connection.abort()
             is_past_data = stopped.stage is Stage.DOT

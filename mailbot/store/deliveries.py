@@ -255,7 +255,9 @@ def record_outcomes(conn: Connection, outcomes: Sequence[DeliveryOutcome]) -> se
     moved: set[int] = set()
     moves, ends = [], []
     for outcome in outcomes:
-        row = rows[outcome.outbox_id]
+        row = rows.get(outcome.outbox_id)
+        if row is None:
+            continue  # deleted by hand; its attempts with it
         end = {
             "of_attempt": outcome.attempt_id, "new_state": outcome.state,
             "told": None if row.is_erased else outcome.reply, "seen": outcome.list_sequence,
