@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, update
 
 from mailbot.core.address import Address
 from mailbot.core.eligibility import MessageKind
@@ -39,6 +39,8 @@ PRIORITY = {
     MessageKind.ACKNOWLEDGEMENT: 1,
     MessageKind.CAMPAIGN: 2,
 }
+# What no daemon asks for: sender.lease_seconds is an hour at most.
+_LONGEST_LEASE_SECONDS = 2 * 3600
 MOST_RESENDS = 3  # of an uncertain order status, under one Message-ID
 
 
@@ -265,14 +267,19 @@ class Recovered:
 
 
 def recover_expired(conn: Connection, *, resend_after_seconds: float) -> Recovered:
-    """Take over what daemons left behind whose leases ran out.
+    """Take over what daemons left behind whose leases ran out, or make no sense.
 
     A claimed row goes back to the queue. A row in `sending` is uncertain: order status is queued
     again (RFC 5322 §3.6.4: one Message-ID, so that a reader can drop the twin), at most
     MOST_RESENDS times, once a late answer would have come; marketing and acknowledgements wait
     for a person.
     """
-    is_over = and_(IS_LEASED, outbox.c.lease_until <= DatabaseTime())
+    # No daemon has a lease without an end, or one that ends tomorrow: the clock was put back since,
+    # or somebody's hand was at it. A daemon that lives and holds such a row cannot begin it any
+    # more; what it has begun finds its attempt by a late answer.
+    lease = outbox.c.lease_until
+    is_senseless = or_(lease.is_(None), lease > DatabaseTime(_LONGEST_LEASE_SECONDS))
+    is_over = and_(IS_LEASED, or_(lease <= DatabaseTime(), is_senseless))
     queued = _leave(conn, State.CLAIMED, is_over, State.QUEUED)
     uncertain = _leave(conn, State.SENDING, is_over, State.UNCERTAIN)
     cancel_erased(conn, uncertain)
