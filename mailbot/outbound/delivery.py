@@ -1,8 +1,8 @@
 """One message's way, step by step: attempt, look, MAIL, RCPT, lease, DATA, outcome.
 
 The order of the steps is the guarantee (invariants 2 and 4): the attempt is durable before the
-look, the look is at most a second old when MAIL FROM goes out, and nobody whose lease may have run
-out begins DATA.
+look, the look is at most a second old when MAIL FROM goes out, and nobody begins DATA whose lease
+may have run out, or whose MAIL FROM may have gone out later than that.
 """
 
 from __future__ import annotations
@@ -123,40 +123,40 @@ async def deliver(
 
     Raises StoreError where the list cannot be read (nothing was sent), Stopped when cancelled.
     """
-    stage, look = Stage.MAIL, None
+    stage, seen = Stage.MAIL, None
     try:
         seen = await _fresh_look(attempt, looking)
-        if seen is None:
-            slow = "no look at the list was less than a second old"
-            return Delivered(attempt.ends(State.QUEUED, slow))
-        look = seen.look
-        if not look.is_ours:
-            # Nothing was said. Written only while nobody has taken the row over.
-            return Delivered(attempt.ends(State.QUEUED, "the lease was lost before MAIL"))
         refusal = _refusal(attempt, seen)
         if refusal is not None:
             return Delivered(refusal)
         reply = await relay.mail(
             outgoing.sender, size=len(outgoing.message), smtputf8=outgoing.needs_smtputf8
         )
+        is_in_time = seen is not None and seen.is_fresh()  # MAIL FROM went out before its answer
         if reply.code // 100 == 2:
             stage = Stage.RCPT
             reply = await relay.rcpt(outgoing.recipient)
         if stage is Stage.RCPT and reply.code // 100 == 2:
+            if not is_in_time and attempt.is_lease_sure():
+                # Held up in between, by whatever: the list may have grown before MAIL FROM.
+                seen = await _fresh_look(attempt, looking)
+                refusal = _refusal(attempt, seen)
+                if refusal is not None:
+                    return Delivered(refusal, is_clean=False)
             if not attempt.is_lease_sure():
                 # Frozen or cut off: somebody else may have this row by now. Nothing was sent.
-                late = attempt.ends(State.QUEUED, "the lease ran out before DATA", look)
+                late = attempt.ends(State.QUEUED, "the lease ran out before DATA", _look_of(seen))
                 return Delivered(late, is_connected=False)
             stage = Stage.DOT
             reply = await relay.data(outgoing.message)
     except RelayLost as lost:
         said = judge_loss(Stage(lost.stage))
-        outcome = attempt.ends(_STATE_AFTER[said], lost.what, look)
+        outcome = attempt.ends(_STATE_AFTER[said], lost.what, _look_of(seen))
         return Delivered(outcome, said, lost.what, is_clean=False, is_connected=False)
     except asyncio.CancelledError:
         raise Stopped(stage) from None
     said = judge(stage, reply)
-    outcome = attempt.ends(_STATE_AFTER[said], str(reply), look)
+    outcome = attempt.ends(_STATE_AFTER[said], str(reply), _look_of(seen))
     return Delivered(
         outcome, said, str(reply), welcome(stage, reply),
         is_clean=said is Outcome.SENT, is_connected=reply.code != 421,
@@ -172,9 +172,18 @@ async def _fresh_look(attempt: Attempt, looking: Looking) -> Seen | None:
     return None
 
 
-def _refusal(attempt: Attempt, seen: Seen) -> DeliveryOutcome | None:
+def _look_of(seen: Seen | None) -> Look | None:
+    return seen.look if seen is not None else None
+
+
+def _refusal(attempt: Attempt, seen: Seen | None) -> DeliveryOutcome | None:
     """Why this row must not go out now; None where nothing stands in its way."""
+    if seen is None:
+        return attempt.ends(State.QUEUED, "no look at the list was less than a second old")
     row, look = attempt.row, seen.look
+    if not look.is_ours:
+        # Nothing was sent. Written only while nobody has taken the row over.
+        return attempt.ends(State.QUEUED, "the lease was lost before the look")
     if seen.distrust and row.kind is MessageKind.CAMPAIGN:
         return attempt.ends(State.QUEUED, seen.distrust, look)
     decision = decide(row.kind, look.reasons)
