@@ -87,16 +87,19 @@ def locked_head(conn: Connection) -> Head:
 
     PostgreSQL ends a transaction that has it and is idle for HEAD_IDLE_SECONDS.
     """
-    if conn.dialect.name == "postgresql":
-        row = conn.execute(_LOCKED_HEAD_FOR_A_WHILE, {"while": f"{HEAD_IDLE_SECONDS}s"}).one()
-    else:
-        row = conn.execute(_LOCKED_HEAD).one()
+    row = _locked(conn)
     return Head(row.sequence, row.hash)
+
+
+def _locked(conn: Connection) -> Row[Any]:
+    if conn.dialect.name == "postgresql":
+        return conn.execute(_LOCKED_HEAD_FOR_A_WHILE, {"while": f"{HEAD_IDLE_SECONDS}s"}).one()
+    return conn.execute(_LOCKED_HEAD).one()
 
 
 def locked_tip(conn: Connection) -> Tip:
     """What `append` goes on from, locked as by `locked_head`."""
-    row = conn.execute(_LOCKED_HEAD).one()
+    row = _locked(conn)
     kept = ListSum.of_text(row.list_sum)
     return Tip(
         Head(row.sequence, row.hash),
