@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 FIRST_WAIT = timedelta(minutes=5)
 LONGEST_WAIT = timedelta(hours=4)
 
-# A row whose sender the relay refused: about us, so soon again, and yet behind the other rows.
+# A row that came back to the queue, as one whose sender the relay refused: about us, so soon again,
+# and yet behind the other rows.
 FIRST_STEP_ASIDE = timedelta(minutes=1)
 LONGEST_STEP_ASIDE = timedelta(minutes=30)
 
@@ -23,7 +24,7 @@ def next_attempt_at(attempts: int, now: datetime, jitter: float) -> datetime:
 
 
 def next_after_trouble_at(attempts: int, now: datetime, jitter: float) -> datetime:
-    """When a row goes again that met trouble about us at MAIL FROM, after `attempts` (≥ 1).
+    """When a row goes again that met trouble about us, after `attempts` (≥ 1) before this one.
 
     1 minute, doubled each time, at most 30, ± 25 %. Without a wait it would stay the oldest row,
     and so ask for all the others each time the breaker lets one through.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from mailbot.core.backoff import next_attempt_at
+from mailbot.core.backoff import next_after_trouble_at, next_attempt_at
 from mailbot.core.consent import ConsentEvent, Kind, Source
 from mailbot.core.outbox_states import State
 from mailbot.outbound.delivery import Attempt
@@ -37,12 +37,7 @@ class Settlement:
         An undeliverable person is one more event in the ledger: such an attempt is settled alone,
         since the ledger's head is locked before every row (see store/ledger.py).
         """
-        outcomes = {
-            one.outcome.outbox_id: self._deferred(conn, one)
-            if one.outcome.state is State.DEFERRED
-            else one.outcome
-            for one in ended
-        }
+        outcomes = {one.outcome.outbox_id: self._timed(conn, one) for one in ended}
         moved = deliveries.record_outcomes(conn, list(outcomes.values()))
         for one in ended:
             if one.outcome.state is State.BOUNCED and one.attempt.row.id in moved:
@@ -62,6 +57,17 @@ class Settlement:
             address=row.address,
             evidence={"reply": outcome.reply, "message_id": row.message_id},
         ))  # fmt: skip
+
+    def _timed(self, conn: Connection, ended: Ended) -> DeliveryOutcome:
+        """The outcome, and when the row is due again where it goes on."""
+        row, outcome = ended.attempt.row, ended.outcome
+        if outcome.state is State.DEFERRED:
+            return self._deferred(conn, ended)
+        if outcome.state is State.QUEUED and row.attempts:
+            # It came back before: as the oldest row it would ask for all the others each time.
+            next_at = next_after_trouble_at(row.attempts, now(conn), random.random())
+            return replace(outcome, not_before=next_at)
+        return outcome
 
     def _deferred(self, conn: Connection, ended: Ended) -> DeliveryOutcome:
         row, outcome = ended.attempt.row, ended.outcome
