@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.benchmarks import big_list, growing_outbox, importing
+from tests.benchmarks import big_list, expanding, growing_outbox, importing, overtaking
 from tests.benchmarks.measuring import Figure, report
 
 
@@ -19,6 +19,8 @@ def _all(folder: Path, *, is_quick: bool) -> Iterator[Figure]:
     rounds = 3 if is_quick else 5
     yield from big_list.figures(folder, listed=10 * million, audience=million, rounds=rounds)
     yield from importing.figures(folder, rows=million, rounds=3)
+    yield from expanding.figures(folder, members=million, rounds=3)
+    yield from overtaking.figures(folder, offers=million // 10, rounds=rounds)
     yield from growing_outbox.figures(folder, rows=10 * million, rounds=rounds)
 
 
