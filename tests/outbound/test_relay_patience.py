@@ -36,7 +36,7 @@ from tests.servers.scripted_smtp import (
     say_nothing,
     then_hang_up,
 )
-from tests.store.filling import campaign_under_way, claim
+from tests.store.filling import campaign_under_way, claim, let_leases_run_out
 
 ORDER, OFFER = f"order_status:{ANN}", f"campaign:{ANN}"
 
@@ -215,13 +215,14 @@ async def test_a_relay_that_hangs_or_speaks_nonsense_before_the_body_takes_no_me
 class Slow:
     """An answer to the final dot that comes when the test lets it."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: bytes = b"250 2.0.0 taken\r\n") -> None:
+        self._answer = answer
         self.reached, self.released = threading.Event(), threading.Event()
 
     def __call__(self, peer: Peer) -> None:
         self.reached.set()
         assert self.released.wait(30)
-        peer.say(b"250 2.0.0 taken\r\n")
+        peer.say(self._answer)
 
 
 async def test_an_answer_that_takes_longer_than_a_lease_finds_the_lease_kept(house: House) -> None:
@@ -249,4 +250,31 @@ async def test_an_answer_that_takes_longer_than_a_lease_finds_the_lease_kept(hou
             slow.released.set()
             await until(is_now(house.database, OFFER, State.SENT))
     assert outcomes(house.database) == [State.SENT]
+    assert len(peer.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (b"250 2.0.0 taken\r\n", State.SENT),
+        (b"550 5.1.1 no such user\r\n", State.BOUNCED),
+        (b"451 4.3.0 later\r\n", State.UNCERTAIN),
+        (b"554 5.6.0 content rejected\r\n", State.UNCERTAIN),
+    ],
+)
+async def test_an_answer_that_comes_after_the_lease_was_lost_still_counts_where_it_is_plain(
+    house: House, answer: bytes, state: State
+) -> None:
+    """Somebody has called the row uncertain meanwhile; what is retried is decided there alone."""
+    slow = Slow(answer)
+    with ScriptedSmtp({".": slow}) as peer:
+        campaign_under_way(house.database, ANN)
+        async with at_peer(house, peer, dot_seconds=30).sending():
+            assert await asyncio.to_thread(slow.reached.wait, 10)
+            let_leases_run_out(house.database)
+            assert len(sweep(house.database).uncertain) == 1
+            assert states(house.database)[OFFER] is State.UNCERTAIN
+            slow.released.set()
+            await until(lambda: outcomes(house.database) != [None])
+    assert states(house.database)[OFFER] is state
     assert len(peer.bodies) == 1
