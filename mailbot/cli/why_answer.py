@@ -54,20 +54,31 @@ def judge(message: MessageStory, past: Sequence[PastEvent]) -> Judged:
 
 
 def campaign_sentence(
-    campaign: Campaign, judged: Judged | None, past: Sequence[PastEvent], *, is_member: bool
+    campaign: Campaign,
+    judged: Judged | None,
+    past: Sequence[PastEvent],
+    *,
+    is_member: bool,
+    is_stopped: bool,
 ) -> str:
-    """One sentence: why this person got this campaign, or did not."""
+    """One sentence: why this person got this campaign, or did not.
+
+    `is_stopped` says that no campaign sends at all (`mailbot stop-marketing`).
+    """
     if judged is None:
         if not is_member:
             return f"did not get {campaign.name}: not in its audience."
         if campaign.state in _NOT_QUEUED:
-            return f"did not get {campaign.name} yet: {_NOT_QUEUED[campaign.state]}."
+            stopped = ", and all marketing is stopped" if is_stopped else ""
+            return f"did not get {campaign.name} yet: {_NOT_QUEUED[campaign.state]}{stopped}."
         because = f" ({campaign.because})" if campaign.because else ""
         return f"did not get {campaign.name}: it was {campaign.state}{because} before their turn."
-    return _of_message(campaign, judged, past)
+    return _of_message(campaign, judged, past, is_stopped=is_stopped)
 
 
-def _of_message(campaign: Campaign, judged: Judged, past: Sequence[PastEvent]) -> str:
+def _of_message(
+    campaign: Campaign, judged: Judged, past: Sequence[PastEvent], *, is_stopped: bool
+) -> str:
     message, name = judged.message, campaign.name
     at = f"{moment(message.finished_at or message.created_at)} UTC"
     if message.state is State.SENT:
@@ -85,7 +96,8 @@ def _of_message(campaign: Campaign, judged: Judged, past: Sequence[PastEvent]) -
         return f"did not get {name}: withheld at {at}{behind}."
     if message.state in (State.QUEUED, State.DEFERRED, State.CLAIMED, State.SENDING):
         why = ": the relay put it off" if message.state is State.DEFERRED else ""
-        stands = f" (the campaign is {campaign.state})"
+        stopped = ", and all marketing is stopped" if is_stopped else ""
+        stands = f" (the campaign is {campaign.state}{stopped})"
         return f"did not get {name} yet: it waits{why}{stands}."
     if message.state is State.CANCELLED:
         because = f": {campaign.because}" if campaign.because else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mailbot.cli.why_answer import Judged, campaign_sentence, judge
 from mailbot.core.address import Address
 from mailbot.core.person import Person
-from mailbot.store import campaigns, deliveries, ledger, past, suppressions
+from mailbot.store import campaigns, deliveries, ledger, past, suppressions, switches
 from mailbot.store.engine import Connection
 from mailbot.store.ledger import StoryEvent
 from mailbot.store.past import ImportedBy
@@ -47,6 +47,7 @@ def tell(conn: Connection, named: Address, person: Person, campaign_name: str | 
         answer = campaign_sentence(
             campaign, judged[-1] if judged else None, known,
             is_member=past.is_in_audience(conn, campaign.id, person),
+            is_stopped=switches.is_marketing_stopped(conn),
         )  # fmt: skip
     return Story(
         named, entries, ledger.story(conn, person), imports, judged, answer,

@@ -227,7 +227,10 @@ async def test_stop_marketing_divides_at_the_look_and_keeps_the_row(
         assert (row.list_sequence, judged.is_right) == (1, True)
         assert told.answer.startswith("got spring at ")
     else:
-        assert told.answer.startswith("did not get spring yet: it waits")
+        assert told.answer == (
+            "did not get spring yet: it waits "
+            "(the campaign is sending, and all marketing is stopped)."
+        )
         assert judged.is_right is None
     if step is Step.BEGUN:
         assert row.reply == "marketing is stopped"
