@@ -81,6 +81,17 @@ async def test_rows_that_are_claimed_again_go_out_once(
         assert copies == dict.fromkeys(PEOPLE, 1)
 
 
+async def test_two_senders_of_one_identity_send_each_message_once(house: House) -> None:
+    """A machine that was copied while it ran: even the random part of the name is the same."""
+    people = [f"c{number}@example.org" for number in range(100)]
+    campaign_under_way(house.database, *people)
+    async with house.sending() as one, house.sending() as other:
+        assert one is not other
+        await until(is_over(house.database), 30)
+    assert states_of_all(house.database) == [State.SENT] * 100
+    assert sorted(taken.recipient for taken in house.relay.taken) == sorted(people)
+
+
 async def test_only_the_latest_claim_of_a_row_is_sure(database: Database) -> None:
     """Or a message that was given up on long ago would go out under the lease of its successor."""
     order_status(database)

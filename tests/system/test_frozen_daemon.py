@@ -19,9 +19,11 @@ from sqlalchemy import select
 
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State
+from mailbot.outbound.delivery import LONGEST_LOOK_AGE, boot_seconds
 from mailbot.store.tables import delivery_attempts, outbox
 from tests.databases import Databases
 from tests.house import House, installed, wait_until
+from tests.outbound.sending import opt_out
 from tests.servers import relay as relays
 from tests.servers.dovecot import free_port
 from tests.system.freezing import is_frozen
@@ -140,6 +142,7 @@ def wake(house: House, frozen: subprocess.Popen[bytes], relay: relays.Relay) -> 
     hand_over(house, SOMEBODY, "after-the-frost")
     wait_until(lambda: bool(relay.to(SOMEBODY)), 60, "the woken daemon works again")
     assert house.end(frozen) == 0
+    assert "Traceback" not in house.log
     return [one.step for one in relay.heard[heard:] if one.step in ("DATA", ".")]
 
 
@@ -190,6 +193,26 @@ def test_frozen_from_data_on_its_late_answer_turns_uncertain_into_sent(
     assert len(relay.to(PEOPLE[0])) == 1
     assert (message.state, message.list_sequence) == (State.SENT, 0)
     assert outcomes(house, message) == [State.SENT]
+
+
+def test_an_opt_out_in_the_frost_before_mail_from_withholds_though_the_lease_is_good(
+    house: House, relay: relays.Relay
+) -> None:
+    """It had looked, and was to say MAIL FROM in the next instant; its lease outlives the frost."""
+    config = house.config.read_text(encoding="utf-8")
+    config = config.replace(f"lease_seconds = {LEASE_SECONDS}", "lease_seconds = 600")
+    house.config.write_text(config, encoding="utf-8")
+    queue_campaign(house, "spring", PEOPLE[0])
+    frozen = Frost(house, relay, "mail").falls()
+    looked_before = boot_seconds()
+    opt_out(house.database, PEOPLE[0])
+    wait_until(lambda: boot_seconds() > looked_before + LONGEST_LOOK_AGE, 20, "the look is old")
+    frozen.send_signal(signal.SIGCONT)
+    wait_until(lambda: messages(house)[0].state is not State.SENDING, 60, "it has ended")
+    assert house.end(frozen) == 0
+    [message] = messages(house)
+    assert (message.state, message.list_sequence) == (State.WITHHELD, 1)
+    assert [one.step for one in relay.heard] == ["MAIL", "RCPT"]
 
 
 @pytest.mark.parametrize(("step", "most"), [("mail", 1), (".", 2)])

@@ -134,3 +134,4 @@ def test_both_daemons_stop_within_a_second_and_go_on_without_loss_or_doubling(
     assert [house.end(daemon) for daemon in daemons] == [0, 0]
     copies = Counter(taken.recipient for taken in relay.taken)
     assert copies == Counter({CUSTOMER: 4, **dict.fromkeys(PEOPLE, 1)})
+    assert "Traceback" not in house.log
