@@ -93,7 +93,7 @@ def other_value(column: Any, value: Any, chance: random.Random) -> Any:
     if isinstance(value, datetime):
         return value + timedelta(minutes=chance.choice([-1, 1]))
     if isinstance(value, int):
-        return value + chance.choice([-1, 1])
+        return value + (1000 if column.primary_key else chance.choice([-1, 1]))
     if isinstance(value, bytes):
         return bytes(16)
     if isinstance(value, dict):
