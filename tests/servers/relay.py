@@ -77,7 +77,10 @@ class _Session(SMTP):
 
 
 class Relay:
-    """The running relay. `taken` and `heard` grow; `script` may change at any time.
+    """The running relay. `taken`, `whole` and `heard` grow; `script` may change at any time.
+
+    `taken` is what was answered 250, `whole` also what came to its final dot and was refused, or
+    got no answer.
 
     `on_step` is called with a step ("MAIL", "RCPT", "DATA", ".") and the recipient ("" for MAIL)
     before it is answered. It may take its time: only that one session waits.
@@ -94,6 +97,7 @@ class Relay:
         smtputf8: bool = True,
     ) -> None:
         self.taken: list[Taken] = []
+        self.whole: list[Taken] = []
         self.commands: list[str] = []
         self.sessions = 0
         self.script = Script()
@@ -152,16 +156,17 @@ class Relay:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         script = self.script
+        content = envelope.content
+        assert isinstance(content, bytes)
+        sender = "" if envelope.mail_from == "<>" else envelope.mail_from or ""
+        came = [Taken(sender, who, content, time.time()) for who in envelope.rcpt_tos]
+        self.whole += came
         await self.hears(".", session, envelope.mail_from or "", envelope.rcpt_tos[0])
         if script.dot_seconds:
             await asyncio.sleep(script.dot_seconds)
         if script.dot is not None:
             return self._answer(server, script.dot)
-        content = envelope.content
-        assert isinstance(content, bytes)
-        sender = "" if envelope.mail_from == "<>" else envelope.mail_from or ""
-        for recipient in envelope.rcpt_tos:
-            taken = Taken(sender, recipient, content, time.time())
+        for taken in came:
             self._write_down(taken)
             self.taken.append(taken)
         if script.hang_up_after_dot:
