@@ -18,21 +18,22 @@ from mailbot.store.engine import Connection
 from mailbot.store.tables import CampaignState
 
 _MOST_SHOWN = 20  # lines of a file
+_OVER = frozenset({CampaignState.DONE, CampaignState.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A campaign, and how far it is."""
+    """A campaign, and how far it is. `reachable` is None once nobody is left to be queued."""
 
     campaign: Campaign
     progress: Progress
-    reachable: int
+    reachable: int | None
     excluded: Mapping[Reason, int]
 
     @property
     def waiting(self) -> int:
         """Who is still to be written to, in the outbox or not there yet."""
-        if self.campaign.state in (CampaignState.DONE, CampaignState.CANCELLED):
+        if self.campaign.state in _OVER:
             return 0
         on_the_way = self.state(State.CLAIMED) + self.state(State.SENDING)
         return self.progress.unexpanded + self.progress.waiting + on_the_way
@@ -63,8 +64,10 @@ class Numbers:
 
 def in_numbers(conn: Connection, campaign: Campaign) -> Numbers:
     """Count one campaign."""
-    reachable, excluded = campaign_figures.reach(conn, campaign.id)
-    return Numbers(campaign, campaign_figures.progress(conn, campaign.id), reachable, excluded)
+    progress = campaign_figures.progress(conn, campaign.id)
+    if campaign.state in _OVER or campaign.is_expanded:
+        return Numbers(campaign, progress, None, {})  # the list is long: not asked in vain
+    return Numbers(campaign, progress, *campaign_figures.reach(conn, campaign.id))
 
 
 def show_draft(draft: Draft, *, as_json: bool) -> None:
@@ -223,7 +226,6 @@ def show_one(conn: Connection, name: str, *, as_json: bool) -> None:
         elif numbers.state(state):
             screen.print(f"  {numbers.state(state):>9,}  {state}")
     rest = numbers.progress.unexpanded
-    is_over = campaign.state in (CampaignState.DONE, CampaignState.CANCELLED)
-    if rest > 0 and not is_over:
+    if rest > 0 and numbers.reachable is not None:
         screen.print(f"  {rest:>9,}  not yet queued")
         _show_reach(numbers.reachable, numbers.excluded)

@@ -125,7 +125,7 @@ async def _expand(
     clock = asyncio.get_running_loop().time
     limit, members = _FIRST_PART, 0
     waiting = deque(await database.look(expansion.unexpanded))
-    while waiting and clock() < until:
+    while waiting:
         campaign_id = waiting.popleft()  # in turn, so that a big one holds no small one up
         part, seconds = await database.commit(
             lambda conn, campaign_id=campaign_id, limit=limit: _timed(  # type: ignore[misc]
@@ -140,6 +140,8 @@ async def _expand(
             waiting.append(campaign_id)
         wanted = limit * _LOCK_SECONDS / max(seconds, 0.001)
         limit = int(min(max(wanted, limit / 2, _SMALLEST_PART), limit * 2, _LARGEST_PART))
+        if clock() > until:
+            break  # after one part at least: a slow database must not stop it for ever
         await asyncio.sleep(seconds)
     return members
 
@@ -163,11 +165,15 @@ def _timed(work: Callable[[], Part]) -> tuple[Part, float]:
     return part, time.perf_counter() - began
 
 
+def _tenths(part: Part, rows: int) -> int:
+    return 10 * rows // max(1, part.audience)
+
+
 def _tell_expanded(part: Part) -> None:
     """Each tenth once, and the end."""
     if part.is_last:
         log.info("campaign_expanded", campaign=part.campaign, messages=part.expanded)
-    elif 10 * part.expanded // part.audience > 10 * (part.expanded - part.added) // part.audience:
+    elif _tenths(part, part.expanded) > _tenths(part, part.expanded - part.added):
         log.info(
             "campaign_expanding",
             campaign=part.campaign,

@@ -223,3 +223,16 @@ def test_status_counts_and_names_nobody(mailbot: Shell, database: Database) -> N
     assert "1  withheld: opt out" in one
     assert "1  queued" in one
     assert "@" not in shown + one
+
+
+def test_who_can_be_reached_is_asked_of_the_list_while_somebody_is_left_to_be_queued(
+    mailbot: Shell, database: Database
+) -> None:
+    create(mailbot)
+    campaign_under_way(database, "ann@example.org", name="summer")
+    every_one = mailbot("campaign", "status", "--json").json
+    told = {one["name"]: one["reachable_now"] for one in every_one}
+    assert told == {"spring": 3, "summer": None}
+    one = mailbot("campaign", "status", "summer").out
+    assert "1  queued" in one
+    assert "can be reached" not in one
