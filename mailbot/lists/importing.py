@@ -148,7 +148,7 @@ def read_into(
     counts.skipped, counts.kinds, counts.fallbacks = adds.skipped, adds.kinds, reader.fallbacks
     if counts.lines and counts.bad > 0.9 * counts.lines:
         raise _wrong_column(order, counts, counts.layout, first)
-    return counts, _key_of(reader.digest, counts.layout, order)
+    return counts, _key_of(reader.digest, counts.layout, counts, order)
 
 
 def _wrong_column(order: Order, counts: Counts, layout: Layout, first: list[str]) -> InputError:
@@ -217,9 +217,12 @@ class _Reading:
         return ""
 
 
-def _key_of(digest: str, layout: Layout, order: Order) -> str:
+def _key_of(digest: str, layout: Layout, counts: Counts, order: Order) -> str:
+    # What came of it as well: a newer mailbot may read a line that an older one could not, and
+    # must not go on behind parts of other persons.
+    came_of_it = (counts.bad, counts.skipped, sorted(counts.kinds.items()))
     how = (digest, layout.name, layout.address_at, order.because or "", order.encoding or "",
-           layout.delimiter, PART)  # fmt: skip
+           layout.delimiter, PART, came_of_it)  # fmt: skip
     return hashlib.sha256(repr(how).encode()).hexdigest()
 
 

@@ -99,14 +99,23 @@ def spool_in(parent: Path) -> Iterator[Spool]:
     """A spool in a folder of its own below `parent`. Raises StoreUnavailable."""
     _remove_abandoned(parent)
     with _explained(parent):
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))  # mode 0700
-        lock = os.open(folder / _LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder, lock = _locked_folder(parent)
     try:
         yield Spool(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def _locked_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder of mode 0700, and its lock file, locked."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        lock = os.open(folder / _LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.fstat(lock).st_nlink:
+            return folder, lock
+        os.close(lock)  # another one came before the lock was ours, and took it for abandoned
 
 
 def _remove_abandoned(parent: Path) -> None:

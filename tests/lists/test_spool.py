@@ -71,3 +71,23 @@ def test_a_place_that_is_not_there_is_said_in_words(tmp_path: Path) -> None:
 def test_it_sorts_where_the_database_has_its_disk() -> None:
     assert folder_beside("sqlite:////var/lib/mailbot/mailbot.db") == Path("/var/lib/mailbot")
     assert folder_beside("postgresql+psycopg://host/db").is_dir()
+
+
+def test_another_one_that_tidies_up_before_the_lock_is_taken_costs_no_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, others = fcntl.flock, 0
+
+    def tidied_before(lock: int, how: int) -> None:
+        nonlocal others
+        if how == fcntl.LOCK_EX and not others:
+            others += 1
+            spool._remove_abandoned(tmp_path)
+        real(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", tidied_before)
+    with spool_in(tmp_path) as made:
+        made.add("imported", "a" * 32, "a" * 32, "ann@example.org")
+        assert [person[2] for person in made.sorted("imported")] == ["ann@example.org"]
+    assert others == 1
+    assert not list(tmp_path.iterdir())

@@ -14,7 +14,10 @@ import pytest
 from sqlalchemy import func, select
 
 from mailbot.core.consent import Kind, Reason, Source
+from mailbot.core.errors import AddressError
+from mailbot.core.plain_addresses import plain_match_key
 from mailbot.core.standing import PastEvent, reasons_at
+from mailbot.lists import importing
 from mailbot.lists.importing import PART, Imported, Order, import_list
 from mailbot.lists.rows import Wanted
 from mailbot.store import backups, consent, erasure, ledger, past, proof, suppressions
@@ -194,6 +197,45 @@ def copies_are_whole(databases: Databases, copies: list[Path]) -> None:
         restored.close()
 
 
+def test_an_import_that_an_older_mailbot_began_and_read_otherwise_leaves_nobody_out(
+    database: Database, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not read the address that sorts first; so each of its parts held others."""
+    first = next(name for name in NAMES if person(name).person_hash == SORTED[0])
+    real = plain_match_key
+    with monkeypatch.context() as older:
+        older.setattr(
+            importing, "plain_match_key", lambda text: None if text == first else real(text)
+        )
+        older.setattr(importing, "parse_address", _unreadable)
+        older.setattr(importing, "withhold_waiting", _die)
+        with pytest.raises(SystemExit):
+            import_list(
+                database, PERSON_KEY, Order(file, Wanted(), by="a colleague", policy_version="1"),
+                sort_in=file.parent, bad_lines=SomeBadLines(), progress=lambda _what, _done: None,
+            )  # fmt: skip
+    import_file(database, file)
+    with database.read() as conn:
+        assert proof.prove(conn).fault is None
+        for name in (first, NAMES[-1]):
+            assert suppressions.reasons(conn, person(name)) == {Reason.IMPORTED}
+        older_one, newer_one = conn.execute(select(imports).order_by(imports.c.id)).all()
+        assert (older_one.finished_at, older_one.added) == (None, LINES - 1)
+        assert (newer_one.persons, newer_one.added) == (LINES, 1)
+
+
+class SomeBadLines:
+    def add(self, number: int, wrong: str, text: str) -> None: ...
+
+
+def _unreadable(text: str) -> None:
+    raise AddressError(f"{text} cannot be read")
+
+
+def _die(_database: Database) -> None:
+    raise SystemExit
+
+
 IMPORT = """
 import sys
 from pathlib import Path
@@ -247,17 +289,17 @@ def test_an_import_killed_again_and_again_goes_on_while_mail_is_heard(
     kills = 0
     while True:
         start = parts_in(database)
-        importing = subprocess.Popen(
+        child = subprocess.Popen(
             [sys.executable, "-c", IMPORT, url, str(file), str(journal)], stderr=subprocess.PIPE
         )
         deadline = time.monotonic() + 60
-        while importing.poll() is None and parts_in(database) < start + PARTS // 4:
+        while child.poll() is None and parts_in(database) < start + PARTS // 4:
             assert time.monotonic() < deadline
-        importing.kill()
-        _, said = importing.communicate()
-        if importing.returncode == 0:
+        child.kill()
+        _, said = child.communicate()
+        if child.returncode == 0:
             break
-        assert importing.returncode == -9, said.decode()
+        assert child.returncode == -9, said.decode()
         kills += 1
     is_over.set()
     together.end()
