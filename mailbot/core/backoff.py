@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 FIRST_WAIT = timedelta(minutes=5)
 LONGEST_WAIT = timedelta(hours=4)
 
-# A row that came back to the queue, as one whose sender the relay refused: about us, so soon again,
-# and yet behind the other rows.
+# A row whose sender the relay refused: about us, so soon again, and yet behind the other rows.
 FIRST_STEP_ASIDE = timedelta(minutes=1)
 LONGEST_STEP_ASIDE = timedelta(minutes=30)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,6 +15,8 @@ from mailbot.outbound.delivery import Attempt
 from mailbot.store import consent, deliveries
 from mailbot.store.deliveries import DeliveryOutcome
 from mailbot.store.engine import Connection, now
+
+_OF_RELAY = re.compile(r"[2-5]\d\d\b")  # a reply begins with its code, no reason of ours does
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,8 @@ class Settlement:
         row, outcome = ended.attempt.row, ended.outcome
         if outcome.state is State.DEFERRED:
             return self._deferred(conn, ended)
-        if outcome.state is State.QUEUED and row.attempts:
-            # It came back before: as the oldest row it would ask for all the others each time.
+        if outcome.state is State.QUEUED and row.attempts and _OF_RELAY.match(outcome.reply):
+            # Refused again: as the oldest row it would ask for all the others each time.
             next_at = next_after_trouble_at(row.attempts, now(conn), random.random())
             return replace(outcome, not_before=next_at)
         return outcome

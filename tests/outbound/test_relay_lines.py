@@ -17,7 +17,7 @@ from tests.outbound.peer import BOB, at_peer, commands, in_order, outcomes, reas
 from tests.outbound.sending import ANN, order_status, states
 from tests.people import address, person
 from tests.servers.certificates import Authority
-from tests.servers.scripted_smtp import Answer, Peer, ScriptedSmtp
+from tests.servers.scripted_smtp import Answer, Peer, ScriptedSmtp, then_hang_up
 from tests.store.filling import campaign_under_way
 
 HERE = "IP:127.0.0.1"
@@ -223,3 +223,17 @@ async def test_a_relay_that_takes_a_campaign_and_then_closes_each_time_gets_all_
             await until(lambda: set(states(house.database).values()) == {State.SENT}, 30)
     # The body is written down after its answer: the relay leaves before it is.
     assert sorted(commands(peer, "RCPT")) == sorted(f"RCPT TO:<{who}>" for who in people)
+
+
+async def test_a_connection_that_was_closed_while_idle_is_no_sign_of_trouble(house: House) -> None:
+    with ScriptedSmtp({".": then_hang_up(OK)}) as peer, capture_logs() as logs:
+        order_status(house.database)
+        async with at_peer(house, peer).sending() as sender:
+            await until(are(house.database, State.SENT, ORDER))
+            assert peer.left.wait(5)
+            order_status(house.database, BOB, key="o2")
+            sender.wake()
+            await until(are(house.database, State.SENT, TO_BOB), 20)
+    events = {event["event"] for event in logs}
+    assert not events & {"relay_trouble", "relay_unavailable"}
+    assert commands(peer, "RCPT") == [f"RCPT TO:<{who}>" for who in (ANN, BOB)]
