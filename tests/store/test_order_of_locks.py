@@ -13,8 +13,9 @@ from sqlalchemy import Connection, func, select, text, update
 
 from mailbot.core.consent import Kind
 from mailbot.core.outbox_states import CLAIMABLE, State
-from mailbot.store import campaigns, ledger, outbox, sent_messages, suppressions
+from mailbot.store import campaigns, deliveries, ledger, outbox, sent_messages, suppressions
 from mailbot.store.columns import DatabaseTime
+from mailbot.store.deliveries import DeliveryOutcome
 from mailbot.store.engine import Database
 from mailbot.store.tables import campaigns as campaign_rows
 from mailbot.store.tables import consent_events
@@ -121,7 +122,11 @@ CHANGES_OF_MANY: dict[str, tuple[State, Callable[[Connection], object]]] = {
     "pausing": (State.CLAIMED, lambda conn: campaigns.pause(conn, "spring", "")),
     "cancelling": (State.QUEUED, lambda conn: campaigns.cancel(conn, "spring", "")),
     "what came back to a cancelled campaign": (
-        State.DEFERRED, campaigns.finish_sent),
+        State.DEFERRED, lambda conn: campaigns.cancel_waiting(conn, limit=10)),
+    "beginning": (State.CLAIMED, lambda conn: deliveries.begin_attempts(
+        conn, [2, 1], claimed_by=ME, lease_seconds=60)),
+    "outcomes": (State.SENDING, lambda conn: deliveries.record_outcomes(
+        conn, [DeliveryOutcome(row_id, 0, State.SENT, "250 ok") for row_id in (2, 1)])),
 }  # fmt: skip
 
 
