@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, delete, or_, select, update
 
+from mailbot.store import leases
 from mailbot.store.columns import DatabaseTime, insert_unless_there
 from mailbot.store.engine import now
 from mailbot.store.tables import mailbox_leases, watermarks
@@ -79,7 +80,7 @@ def acquire_lease(conn: Connection, account: str, *, claimed_by: str, lease_seco
             or_(
                 mailbox_leases.c.claimed_by.is_(None),
                 mailbox_leases.c.claimed_by == claimed_by,
-                mailbox_leases.c.lease_until <= DatabaseTime(),
+                leases.is_over(mailbox_leases.c.lease_until),
             ),
         )
         .values(claimed_by=claimed_by, lease_until=DatabaseTime(lease_seconds))

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, update
 
 from mailbot.core.address import Address
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State, sources_of
 from mailbot.core.person import Person
-from mailbot.store import switches
+from mailbot.store import leases, switches
 from mailbot.store.columns import DatabaseTime, insert_unless_there, locked_in_order
 from mailbot.store.engine import now
 from mailbot.store.erasure import cancel_erased
@@ -39,8 +39,6 @@ PRIORITY = {
     MessageKind.ACKNOWLEDGEMENT: 1,
     MessageKind.CAMPAIGN: 2,
 }
-# What no daemon asks for: sender.lease_seconds is an hour at most.
-_LONGEST_LEASE_SECONDS = 2 * 3600
 MOST_RESENDS = 3  # of an uncertain order status, under one Message-ID
 
 
@@ -274,12 +272,9 @@ def recover_expired(conn: Connection, *, resend_after_seconds: float) -> Recover
     MOST_RESENDS times, once a late answer would have come; marketing and acknowledgements wait
     for a person.
     """
-    # No daemon has a lease without an end, or one that ends tomorrow: the clock was put back since,
-    # or somebody's hand was at it. A daemon that lives and holds such a row cannot begin it any
+    # A daemon that lives and holds such a row by a lease that makes no sense cannot begin it any
     # more; what it has begun finds its attempt by a late answer.
-    lease = outbox.c.lease_until
-    is_senseless = or_(lease.is_(None), lease > DatabaseTime(_LONGEST_LEASE_SECONDS))
-    is_over = and_(IS_LEASED, or_(lease <= DatabaseTime(), is_senseless))
+    is_over = and_(IS_LEASED, leases.is_over(outbox.c.lease_until))
     queued = _leave(conn, State.CLAIMED, is_over, State.QUEUED)
     uncertain = _leave(conn, State.SENDING, is_over, State.UNCERTAIN)
     cancel_erased(conn, uncertain)
