@@ -84,6 +84,15 @@ class _Flow:
             self.at_once += 1
 
 
+@dataclass(frozen=True, slots=True)
+class Slowed:
+    """News of a slower pace: `domain` is "" where it is that of everything."""
+
+    domain: str
+    at_once: int
+    seconds_between: float
+
+
 class Domains:
     """The pace of every domain, for one task. Times are seconds of one clock that never goes back.
 
@@ -122,26 +131,28 @@ class Domains:
         flow.start(now)
         self._relay.start(now)
 
-    def ended(self, domain: str, welcome: Welcome, now: float) -> None:
+    def ended(self, domain: str, welcome: Welcome, now: float) -> list[Slowed]:
         """A message is no more under way. UNSAID where it was withheld, lost, or judged by itself.
 
-        Raises KeyError where none had started.
+        Returns what goes more slowly from now on. Raises KeyError where none had started.
         """
         flow = self._busy[domain]
-        is_slowed = flow.end(welcome, Welcome.DOMAIN_TOO_MANY, now)
-        self._relay.end(welcome, Welcome.RELAY_TOO_MANY, now)
-        if is_slowed:
+        slowed = {"": self._relay} if self._relay.end(welcome, Welcome.RELAY_TOO_MANY, now) else {}
+        if flow.end(welcome, Welcome.DOMAIN_TOO_MANY, now):
+            slowed[domain] = flow
             self._complaining.add(domain)
         elif welcome is Welcome.TAKEN:
             self._complaining.clear()
         if len(self._complaining) >= DOMAINS_FOR_THE_RELAY:
             self._complaining.clear()
             self._relay.slow(now)
+            slowed[""] = self._relay
         if not flow.under_way:
             del self._busy[domain]
             if not flow.is_at_full_speed:
                 self._idle[domain] = flow
         self._forget(now)
+        return [Slowed(name, one.at_once, one.interval) for name, one in slowed.items()]
 
     def next_at(self, now: float) -> float | None:
         """When the next pause ends, after `now`; None where only an end can make room.

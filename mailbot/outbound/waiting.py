@@ -12,11 +12,15 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 
+import structlog
+
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.smtp_replies import Welcome
 from mailbot.outbound.delivery import boot_seconds
 from mailbot.outbound.domains import Domains
 from mailbot.store.outbox import ClaimedRow
+
+log = structlog.get_logger()
 
 
 class WaitingRows:
@@ -60,7 +64,13 @@ class WaitingRows:
 
     def done(self, row: ClaimedRow, welcome: Welcome) -> None:
         """The line that took `row` is free again; what was said of our pace."""
-        self._domains.ended(_domain(row), welcome, boot_seconds())
+        for slowed in self._domains.ended(_domain(row), welcome, boot_seconds()):
+            log.warning(
+                "domain_slowed" if slowed.domain else "relay_slowed",
+                domain=slowed.domain or None,
+                at_once=slowed.at_once,
+                seconds_between=slowed.seconds_between,
+            )
         if row.kind is MessageKind.CAMPAIGN:
             self._offers_under_way -= 1
         self._wake_one()

@@ -18,6 +18,7 @@ from mailbot.outbound.domains import (
     MOST_REMEMBERED,
     TAKEN_FOR_A_STEP,
     Domains,
+    Slowed,
 )
 
 A, B = "example.org", "example.net"
@@ -140,6 +141,19 @@ def test_many_domains_that_complain_in_a_row_are_the_relay() -> None:
         assert domains.may_start(B, 0)
     said(domains, "last.example", TOO_MANY, 0)
     assert domains.wait(B, 0) == FIRST_INTERVAL
+
+
+def test_each_slower_pace_is_told_once() -> None:
+    domains = make(2)
+    started_at_once(domains, A, 0)
+    assert domains.ended(A, TOO_MANY, 0) == [Slowed(A, at_once=1, seconds_between=0)]
+    assert domains.ended(A, TOO_MANY, 0) == [], "it was under way already"
+    domains.started(A, 2)
+    assert domains.ended(A, TOO_MANY, 2) == [Slowed(A, at_once=1, seconds_between=FIRST_INTERVAL)]
+    domains.started(A, 4)
+    assert domains.ended(A, OURS, 4) == [Slowed("", at_once=50, seconds_between=0)]
+    domains.started(A, 6)
+    assert domains.ended(A, TAKEN, 6) == []
 
 
 def test_a_domain_that_takes_mail_between_them_shows_that_it_is_not_the_relay() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from mailbot.core.outbox_states import State
 from tests.outbound.conftest import House, Plan, until
@@ -50,13 +51,16 @@ async def test_a_domain_that_takes_no_more_is_left_alone_and_holds_nobody_up(
     with ScriptedSmtp({"RCPT": of_domain(relay, "slow.example", reply)}) as peer:
         relay.append(peer)
         campaign_under_way(house.database, *SLOW, *QUICK)
-        async with at_peer(house, peer).sending():
-            await until(lambda: count(house, "quick", State.SENT) == len(QUICK), 60)
+        with capture_logs() as logs:
+            async with at_peer(house, peer).sending():
+                await until(lambda: count(house, "quick", State.SENT) == len(QUICK), 60)
     asked = said_to(peer, "slow.example")
     # 1, 2, 4 … 60 seconds lie between two questions: however slow this machine is, they are few.
     assert 1 <= asked <= 10
     assert count(house, "slow", State.DEFERRED) == asked
     assert count(house, "slow", State.QUEUED) == len(SLOW) - asked, "not put off: never asked"
+    slowed = [event for event in logs if event["event"] == "domain_slowed"]
+    assert [event["domain"] for event in slowed] == ["slow.example"] * asked
 
 
 async def test_a_domain_that_takes_mail_again_gets_all_of_it(house: House) -> None:
