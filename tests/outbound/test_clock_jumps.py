@@ -7,16 +7,18 @@ CLOCK_BOOTTIME, which nobody sets and which goes on while the machine sleeps.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from mailbot.cli.sending_time import read_sending_time
+from mailbot.core.errors import StoreUnavailable
 from mailbot.core.outbox_states import State
 from mailbot.store import campaigns, outbox
-from mailbot.store.engine import Database
+from mailbot.store.engine import Connection, Database
 from mailbot.store.engine import now as database_now
 from mailbot.store.tables import CampaignState, delivery_attempts
 from mailbot.store.tables import outbox as rows
@@ -178,6 +180,31 @@ async def test_a_look_that_grew_old_before_mail_from_was_answered_is_made_again(
     with house.database.read() as conn:
         row = conn.execute(select(rows)).one()
     assert (row.state, row.list_sequence) == (State.WITHHELD, 1)
+
+
+async def test_a_second_look_that_fails_sends_nothing_and_leaves_a_clean_line(
+    house: House, server: ScriptedSmtp, boot_clock: BootClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database goes away in the middle of a transaction that the relay has half accepted."""
+    look = house.database.look_quickly
+    failures: list[StoreUnavailable] = []
+
+    async def fail_once(function: Callable[[Connection], Any]) -> Any:
+        if happened.is_done and not failures:
+            failures.append(StoreUnavailable("nobody answers there", where="the database"))
+            raise failures[0]
+        return await look(function)
+
+    campaign_under_way(house.database, ANN)
+    happened = happens(house, server, Step.MAIL, lambda: boot_clock.sleep(5), monkeypatch)
+    monkeypatch.setattr(house.database, "look_quickly", fail_once)
+    async with house.sending():
+        await until(is_over(house.database))
+    words = [line.split()[0] for line in server.heard]
+    first = ["EHLO", "MAIL", "RCPT", "RSET"]
+    assert words[: len(first) + 3] == [*first, "MAIL", "RCPT", "DATA"]
+    assert states(house.database) == {f"campaign:{ANN}": State.SENT}
+    assert len(server.bodies) == 1
 
 
 async def test_a_look_made_for_several_is_not_kept_while_the_first_goes_out(
