@@ -9,6 +9,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,7 @@ def test_a_stop_under_load_finishes_what_is_in_data_and_leaves_the_rest_queued(
     for already in (0, 1):  # stopped, started anew, stopped again
         before = len(relay.taken)
         daemon = house.start()
-        wait_until(lambda before=before: len(relay.taken) > before + 100, 60, "offers go out")
+        wait_until(partial(has_taken, relay, before + 101), 60, "offers go out")
         assert house.end(daemon) == 0, already
         assert set(states(house.database)) == {State.SENT, State.QUEUED}
         taken = taken_by(relay)
@@ -142,6 +143,14 @@ def test_a_stop_while_the_relay_is_silent_ends_in_time_and_says_what_is_uncertai
     assert not unsure & set(taken), "marketing that is uncertain waits for a person"
 
 
+def has_taken(relay: relays.Relay, count: int) -> bool:
+    return len(relay.taken) >= count
+
+
+def has_mail(relay: relays.Relay, who: str) -> bool:
+    return relay.to(who) != []
+
+
 def stand_still(relay: relays.Relay) -> None:
     """Wait until nothing more is taken: each connection waits for an answer."""
     last = -1
@@ -173,7 +182,7 @@ def test_order_status_overtakes_a_hundred_thousand_offers_that_wait(
     for number in range(5):
         key = f"order{number}"
         at = hand_over(house, key)
-        wait_until(lambda key=key: relay.to(f"{key}@orders.example") != [], 60, "it is sent")
+        wait_until(partial(has_mail, relay, f"{key}@orders.example"), 60, "it is sent")
         [mail] = relay.to(f"{key}@orders.example")
         overtaken.append(sum(at < offer.at < mail.at for offer in relay.taken))
     assert max(overtaken) <= BATCH, "it waited for more than what was claimed before it"
