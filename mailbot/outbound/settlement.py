@@ -6,15 +6,17 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from mailbot.core.backoff import next_after_trouble_at, next_attempt_at
 from mailbot.core.consent import ConsentEvent, Kind, Source
+from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State
 from mailbot.outbound.delivery import Attempt
 from mailbot.store import consent, deliveries
 from mailbot.store.deliveries import DeliveryOutcome
 from mailbot.store.engine import Connection, now
+from mailbot.store.outbox import ClaimedRow
 
 _OF_RELAY = re.compile(r"[2-5]\d\d\b")  # a reply begins with its code, no reason of ours does
 
@@ -69,14 +71,19 @@ class Settlement:
         if outcome.state is State.QUEUED and row.attempts and _OF_RELAY.match(outcome.reply):
             # Refused again: as the oldest row it would ask for all the others each time.
             next_at = next_after_trouble_at(row.attempts, now(conn), random.random())
+            if row.kind is MessageKind.ACKNOWLEDGEMENT and self._is_over(row, next_at):
+                return replace(outcome, state=State.EXPIRED)  # a courtesy, and late
             return replace(outcome, not_before=next_at)
         return outcome
+
+    def _is_over(self, row: ClaimedRow, next_at: datetime) -> bool:
+        return next_at > row.created_at + self.retry_for
 
     def _deferred(self, conn: Connection, ended: Ended) -> DeliveryOutcome:
         row, outcome = ended.attempt.row, ended.outcome
         at = now(conn)
         next_at = next_attempt_at(row.attempts + 1, at, random.random())
-        is_over = next_at > row.created_at + self.retry_for
+        is_over = self._is_over(row, next_at)
         return DeliveryOutcome(
             row.id, outcome.attempt_id, State.EXPIRED if is_over else State.DEFERRED,
             outcome.reply, outcome.list_sequence, not_before=None if is_over else next_at,

@@ -104,6 +104,16 @@ async def test_one_row_that_is_refused_steps_aside_and_comes_back(house: House) 
     assert reasons(house.database) == frozenset()
 
 
+def acknowledgement(database: Database) -> None:
+    opt_out(database)
+    with database.write() as conn:
+        outbox.enqueue_acknowledgement(
+            conn, address=address(ANN), person=person(ANN),
+            fields={"in_reply_to": "<wish@example.org>", "references": ["<wish@example.org>"]},
+            every_days=30, our_domain="shop.example",
+        )  # fmt: skip
+
+
 async def test_a_relay_that_takes_no_null_sender_still_gets_orders_and_offers(
     house: House,
 ) -> None:
@@ -111,13 +121,7 @@ async def test_a_relay_that_takes_no_null_sender_still_gets_orders_and_offers(
     relay = list[ScriptedSmtp]()
     with ScriptedSmtp({"MAIL": senders_refused(relay, lambda sender: not sender)}) as peer:
         relay.append(peer)
-        opt_out(house.database)
-        with house.database.write() as conn:
-            outbox.enqueue_acknowledgement(
-                conn, address=address(ANN), person=person(ANN),
-                fields={"in_reply_to": "<wish@example.org>", "references": ["<wish@example.org>"]},
-                every_days=30, our_domain="shop.example",
-            )  # fmt: skip
+        acknowledgement(house.database)
         async with at_peer(house, peer).sending():
             await until(lambda: outcomes(house.database) == [State.QUEUED] * 2, 20)
             order_status(house.database)
@@ -125,3 +129,18 @@ async def test_a_relay_that_takes_no_null_sender_still_gets_orders_and_offers(
             await until(is_now(house.database, ORDER, State.SENT), 20)
             await until(is_now(house.database, OFFER, State.SENT), 20)
     assert states(house.database)[f"acknowledgement:{ANN}"] is State.QUEUED
+
+
+async def test_an_acknowledgement_is_given_up_after_three_days_and_an_order_is_not(
+    house: House,
+) -> None:
+    with ScriptedSmtp({"MAIL": REFUSED}) as peer:
+        acknowledgement(house.database)
+        order_status(house.database, BOB)
+        with house.database.write() as conn:
+            conn.execute(rows.update().values(created_at=DatabaseTime(-73 * 3600)))
+        async with at_peer(house, peer).sending():
+            await until(is_now(house.database, f"acknowledgement:{ANN}", State.EXPIRED), 20)
+            await until(lambda: len(outcomes(house.database, BOB)) >= 2, 20)
+    assert outcomes(house.database) == [State.QUEUED, State.EXPIRED]
+    assert set(outcomes(house.database, BOB)) == {State.QUEUED}
