@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sqlalchemy import text
 
+from mailbot.log import configure as configure_log
 from mailbot.outbound import campaigns
 from mailbot.store import expansion
 from mailbot.store.engine import Database
@@ -91,11 +93,13 @@ def _expand(database: Database) -> None:
 
 
 def _tick_all(database: Database) -> None:
-    asyncio.run(_tick(database))
+    with Path(os.devnull).open("w", encoding="utf-8") as log:
+        configure_log("info", "json", stream=log)
+        asyncio.run(_tick(database))
 
 
 async def _tick(database: Database) -> None:
-    members = 1
-    while members:
-        members = await campaigns.tick(database, DOMAIN)
+    await campaigns.tick(database, DOMAIN)
+    while await database.look(expansion.unexpanded):
         await asyncio.sleep(0.3)  # till the ticker's next second
+        await campaigns.tick(database, DOMAIN)
