@@ -252,8 +252,8 @@ class Sender:
     async def _send(self, connection: RelayClient, row: ClaimedRow) -> Delivered:
         """Compose, begin the attempt, deliver, record."""
         outgoing: Outgoing | None = None
-        fault = "the address was erased"
-        if row.address is not None:
+        fault = row.damage or "the address was erased"
+        if row.address is not None and not row.damage:
             try:
                 outgoing = await self._composers[row.kind].compose(row)
             except InputError as error:

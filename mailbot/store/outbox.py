@@ -9,16 +9,27 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    and_,
+    cast,
+    func,
+    select,
+    type_coerce,
+    update,
+)
 
 from mailbot.core.address import Address
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State, sources_of
 from mailbot.core.person import Person
-from mailbot.store import leases, switches
+from mailbot.store import damage, leases, switches
 from mailbot.store.columns import DatabaseTime, insert_unless_there, locked_in_order
 from mailbot.store.engine import now
 from mailbot.store.erasure import cancel_erased
@@ -56,6 +67,7 @@ class ClaimedRow:
     message_id: str
     attempts: int
     created_at: datetime
+    damage: str = ""  # what of it cannot be read: it is refused, and told
 
 
 def new_message_id(domain: str) -> str:
@@ -193,19 +205,27 @@ def _claim_chosen(
         )
         .returning(
             outbox.c.id, outbox.c.kind, outbox.c.campaign_id, outbox.c.type, outbox.c.address,
-            outbox.c.person_hash, outbox.c.untagged_hash, outbox.c.fields, outbox.c.message_id,
-            outbox.c.attempts, outbox.c.created_at, outbox.c.priority,
+            outbox.c.person_hash, outbox.c.untagged_hash, outbox.c.message_id, outbox.c.attempts,
+            # Raw: what cannot be read is found out below, for each row by itself.
+            cast(outbox.c.fields, Text).label("fields_text"),
+            type_coerce(outbox.c.created_at, damage.ReadableMoment()).label("created_at"),
         )
     ).all()  # fmt: skip
-    claimed = [
-        (row.priority, row.id, ClaimedRow(
-            row.id, MessageKind(row.kind), row.campaign_id, row.type, row.address,
-            Person(row.person_hash, row.untagged_hash), row.fields, row.message_id,
-            row.attempts, row.created_at,
-        ))
-        for row in rows
-    ]  # fmt: skip
-    return [row for _, _, row in sorted(claimed, key=lambda entry: entry[:2])]
+    claimed = [_claimed(row) for row in rows]
+    return sorted(claimed, key=lambda row: (PRIORITY[row.kind], row.id))
+
+
+def _claimed(row: Any) -> ClaimedRow:
+    fields = damage.fields_of(row.fields_text)
+    attempts = damage.number_of(row.attempts)
+    read = {"fields": fields, "created_at": row.created_at, "attempts": attempts}
+    unreadable = [name for name, value in read.items() if value is None]
+    return ClaimedRow(
+        row.id, MessageKind(row.kind), row.campaign_id, row.type, row.address,
+        Person(row.person_hash, row.untagged_hash), fields or {}, row.message_id, attempts or 0,
+        row.created_at or datetime.now(UTC),
+        f"row {row.id} of the outbox is damaged: {', '.join(unreadable)}" if unreadable else "",
+    )  # fmt: skip
 
 
 def extend_leases(

@@ -10,6 +10,7 @@ import json
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text
@@ -113,7 +114,7 @@ def addresses(edits: Mapping[str, object]) -> list[str]:
     return [f"{who}@example.org" for who in edits]
 
 
-def told(house: House, what: str) -> list[dict[str, int]]:
+def told(house: House, what: str) -> list[dict[str, Any]]:
     """The log's events of that name."""
     lines = [json.loads(line) for line in house.log.splitlines()]
     return [line for line in lines if line["event"] == what]
@@ -149,6 +150,31 @@ def test_every_row_goes_where_its_state_says_and_no_other_goes_out(
     assert sum(line["uncertain"] for line in recovered) == len(SENDING)
     assert house.end(daemon) == 0
     assert "Traceback" not in house.log
+
+
+@pytest.mark.only_on("sqlite", "PostgreSQL keeps what is no JSON and no time out of its columns")
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("fields", "{broken"), ("fields", "[]"), ("fields", ""), ("fields", 7),
+        ("created_at", "yesterday"), ("created_at", ""), ("attempts", "many"),
+    ],
+)  # fmt: skip
+def test_a_damaged_row_is_refused_and_told_and_stops_nobody_else(
+    house: House, relay: relays.Relay, column: str, value: object
+) -> None:
+    """Read with all the others in one statement, it would end the daemon again and again."""
+    order_status(house.database, "bad@example.org", "o1")
+    order_status(house.database, "good@example.org", "o2")
+    edit(house, {"bad": {column: value}})
+    daemon = house.start()
+    wait_until(lambda: len(relay.to("good@example.org")) == 1, 20, "the others are sent")
+    wait_until(lambda: states(house)["bad"] is State.REJECTED, 20, "it is refused")
+    [refused] = told(house, "message_rejected")
+    assert refused["why"] == f"row 1 of the outbox is damaged: {column}"
+    assert relay.to("bad@example.org") == []
+    assert daemon.poll() is None
+    assert house.end(daemon) == 0
 
 
 def test_a_row_that_vanishes_on_its_way_stops_nobody_else(
