@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mailbot.core.outbox_states import TRANSITIONS, State
-from mailbot.store.outbox import MOST_RESENDS
 from tests.system.crashes import walks
 from tests.system.crashes.failpoints import When
+from tests.system.crashes.scene import MOST_RESENDS
 from tests.system.crashes.walks import Walk
 
 QUEUED, CLAIMED, SENDING, SENT = State.QUEUED, State.CLAIMED, State.SENDING, State.SENT

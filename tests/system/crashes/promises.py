@@ -9,11 +9,10 @@ from sqlalchemy import func, select
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import TRANSITIONS, State
 from mailbot.store import ledger
-from mailbot.store.outbox import MOST_RESENDS
 from mailbot.store.tables import delivery_attempts
 from tests.system.crashes import furnished
 from tests.system.crashes.matrix import WALKED_BY_NOBODY
-from tests.system.crashes.scene import Row, Scene
+from tests.system.crashes.scene import MOST_RESENDS, Row, Scene
 
 _ENDED = frozenset({
     State.SENT, State.BOUNCED, State.REJECTED, State.EXPIRED, State.WITHHELD, State.CANCELLED,

@@ -12,6 +12,9 @@ from tests.system.crashes.conftest import Matrix
 from tests.system.crashes.matrix import EdgeCell, LinesCell, ResendCell, StepCell
 from tests.system.crashes.play import AnyCell
 
+# All cells begin together, and the last one waits for all; what each waits for has its own limits.
+pytestmark = pytest.mark.timeout(1800)
+
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reliability.md"
 
 
