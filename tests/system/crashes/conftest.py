@@ -15,7 +15,7 @@ from tests.system.crashes.furnished import Template, furnish
 from tests.system.crashes.matrix import Cell, EdgeCell
 from tests.system.crashes.play import AnyCell, play
 
-AT_ONCE = 16
+AT_ONCE = 24
 
 
 class Matrix:

@@ -33,9 +33,8 @@ PATIENCE = 300.0  # seconds, for whatever is waited for: no test waits for a tim
 MOST_RESENDS = 3  # the promise, not what the code says today
 _BETWEEN_LOOKS = 0.3  # seconds: many scenes look at the same time
 _LIVES = Plan(frozenset())
-# Forked from a process that has mailbot loaded already: a start costs a tenth of an interpreter's.
 _forking = multiprocessing.get_context("forkserver")
-_forking.set_forkserver_preload([failpoints.__name__, "mailbot.cli.command_line", "mailbot.daemon"])
+_forking.set_forkserver_preload(["tests.system.crashes.warmed"])
 
 
 @dataclass(frozen=True, slots=True)
