@@ -7,6 +7,7 @@ to say one, the database when a commit has brought the row to a state.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Any
@@ -55,16 +56,18 @@ _OF_STATE = {Step.CLAIMED: State.CLAIMED, Step.BEGUN: State.SENDING}
 
 
 class Once:
-    """An action that is done the first time it is called for."""
+    """An action that is done the first time it is called for; whoever comes meanwhile waits."""
 
     def __init__(self, action: Callable[[], object]) -> None:
         self._action = action
+        self._doing = threading.Lock()
         self.is_done = False
 
     def __call__(self) -> None:
-        if not self.is_done:
-            self.is_done = True
-            self._action()
+        with self._doing:
+            if not self.is_done:
+                self._action()
+                self.is_done = True
 
 
 class Acting(RelayConnection):
