@@ -36,7 +36,7 @@ class Claims:
     async def take(self, limit: int, *, with_campaigns: bool) -> list[ClaimedRow]:
         """Claim up to `limit` due rows. Raises StoreError."""
         at = boot_seconds()
-        rows = await self._database.commit(
+        rows = await self._database.commit_quickly(
             lambda conn: outbox.claim(
                 conn,
                 claimed_by=self.claimed_by,

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.benchmarks import big_list, expanding, growing_outbox, importing, overtaking
+from tests.benchmarks import big_list, expanding, growing_outbox, importing, overtaking, sending
 from tests.benchmarks.measuring import Figure, report
 
 
@@ -21,6 +21,7 @@ def _all(folder: Path, *, is_quick: bool) -> Iterator[Figure]:
     yield from importing.figures(folder, rows=million, rounds=3)
     yield from expanding.figures(folder, members=million, rounds=3)
     yield from overtaking.figures(folder, offers=million // 10, rounds=rounds)
+    yield from sending.figures(folder, messages=5_000 if is_quick else 20_000, rounds=rounds)
     yield from growing_outbox.figures(folder, rows=10 * million, rounds=rounds)
 
 
