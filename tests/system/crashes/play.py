@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mailbot.core.outbox_states import State
+from mailbot.store import outbox
 from tests.servers import dovecot
 from tests.system.crashes import promises, walks
 from tests.system.crashes.furnished import Template
@@ -43,7 +44,15 @@ def play(cell: AnyCell, template: Template, folder: Path, mail: dovecot.Dovecot 
             cell.walk.mend(scene, row)
         # A report is read in its own time: nothing of the outbox waits for it.
         scene.go_on(lambda: mail is None or scene.row(row.id).state is cell.end.state)
+        if isinstance(cell, ResendCell):
+            _check_nothing_is_resent(scene)
         _check_end(scene, row, cell)
+
+
+def _check_nothing_is_resent(scene: Scene) -> None:
+    """However long it waits: the sweep finds nothing to send again."""
+    with scene.database.write() as conn:
+        assert outbox.resend_uncertain(conn, after_seconds=0) == ()
 
 
 def _play_lines(cell: LinesCell, template: Template, folder: Path) -> None:
