@@ -34,7 +34,7 @@ test: setup servers  ## all tests but the slow ones, in a few minutes (ARGS="-k 
 
 # pytest exits with 5 where it found no test to run.
 test-system: setup servers  ## the slow tests, against real servers
-	$(BIN)/python -m pytest -m system $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m system $(ARGS) || [ $$? -eq 5 ]
 
 test-invariants: setup servers  ## break each invariant in a copy: the tests must notice
 	$(BIN)/python tests/invariants/run.py $(ARGS)

@@ -30,7 +30,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.CLAIMED, State.WITHHELD, State.CANCELLED}),
     State.CLAIMED: frozenset({
         State.QUEUED,  # lease expired, campaign paused, daemon stopping
-        State.SENDING, State.WITHHELD, State.CANCELLED, State.EXPIRED,
+        State.SENDING, State.WITHHELD, State.CANCELLED,
     }),
     State.SENDING: frozenset({
         State.SENT, State.DEFERRED, State.BOUNCED, State.REJECTED, State.EXPIRED,
@@ -39,7 +39,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
         State.CANCELLED,  # the last look found its campaign cancelled
         State.UNCERTAIN,
     }),
-    State.DEFERRED: frozenset({State.CLAIMED, State.WITHHELD, State.CANCELLED, State.EXPIRED}),
+    State.DEFERRED: frozenset({State.CLAIMED, State.WITHHELD, State.CANCELLED}),
     State.UNCERTAIN: frozenset({
         State.SENT,  # a late answer, or a person's word
         State.BOUNCED,

@@ -50,7 +50,7 @@ class Outgoing:
 class Relay(Protocol):
     """What delivery needs of a connection; outbound.smtp.RelayConnection is one."""
 
-    async def mail(self, sender: str, *, size: int, smtputf8: bool) -> Reply: ...
+    async def mail(self, sender: str, *, size: int, smtputf8: bool, recipient: str) -> Reply: ...
     async def rcpt(self, recipient: str) -> Reply: ...
     async def data(self, message: bytes) -> Reply: ...
 
@@ -130,8 +130,9 @@ async def deliver(
         if refusal is not None:
             return Delivered(refusal)
         reply = await relay.mail(
-            outgoing.sender, size=len(outgoing.message), smtputf8=outgoing.needs_smtputf8
-        )
+            outgoing.sender, size=len(outgoing.message), smtputf8=outgoing.needs_smtputf8,
+            recipient=outgoing.recipient,
+        )  # fmt: skip
         is_in_time = seen is not None and seen.is_fresh()  # MAIL FROM went out before its answer
         if reply.code // 100 == 2:
             stage = Stage.RCPT

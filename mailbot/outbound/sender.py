@@ -183,8 +183,11 @@ class Sender:
             while True:
                 try:
                     # Not wait_for: on 3.11 it swallows a cancellation that meets a row.
-                    async with asyncio.timeout(_CLOSE_AFTER_SECONDS if line.connection else None):
-                        row = await self._waiting.take()
+                    row = self._waiting.take_at_once()
+                    if row is None:
+                        patience = _CLOSE_AFTER_SECONDS if line.connection else None
+                        async with asyncio.timeout(patience):
+                            row = await self._waiting.take()
                 except TimeoutError:
                     await line.close()
                     continue

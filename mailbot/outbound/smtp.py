@@ -37,7 +37,7 @@ from mailbot.outbound.wire import is_reply_code, read_reply, readable, stuffed, 
 DOT_TIMEOUT_SECONDS = 600.0
 _QUIT_TIMEOUT_SECONDS = 5.0
 _TROUBLE = (aiosmtplib.SMTPException, OSError)  # TimeoutError and ssl.SSLError are OSErrors
-_EXTENSIONS = {"size", "8bitmime", "smtputf8"}
+_EXTENSIONS = {"size", "8bitmime", "smtputf8", "pipelining"}
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _METHOD_UNKNOWN = frozenset({500, 501, 502, 504})  # RFC 4954 §4: try another AUTH mechanism
 _LOGGED_IN = 235
@@ -69,6 +69,7 @@ class RelayConnection:
         self._dialogue: Dialogue | None = None  # from the login on
         self._offers: frozenset[str] = frozenset()  # extensions, in lower case
         self._takes_utf8 = False
+        self._said_ahead = ""  # the recipient of a RCPT whose answer is still to be read
 
     async def connect(self) -> None:
         """Connect, EHLO, TLS and login as the settings ask. Never goes on in plain text."""
@@ -87,10 +88,12 @@ class RelayConnection:
             self.abort()
             raise
 
-    async def mail(self, sender: str, *, size: int, smtputf8: bool) -> Reply:
+    async def mail(self, sender: str, *, size: int, smtputf8: bool, recipient: str = "") -> Reply:
         """MAIL FROM with the parameters that the relay offers; "" is the null reverse path.
 
         `smtputf8` says that the message needs it; without the relay's offer the answer is 5.6.7.
+        A relay that offers PIPELINING (RFC 2920) hears of the `recipient` at once; the answer to
+        that is still `rcpt`'s.
         """
         self._connected(Stage.MAIL)
         self._takes_utf8 = smtputf8 and "smtputf8" in self._offers
@@ -103,10 +106,24 @@ class RelayConnection:
         size_given = f" SIZE={size}" if "size" in self._offers else ""
         body = " BODY=8BITMIME" if "8bitmime" in self._offers else ""
         utf8 = " SMTPUTF8" if self._takes_utf8 else ""
-        return await self._say(Stage.MAIL, f"MAIL FROM:<{sender}>{size_given}{body}{utf8}")
+        words = f"MAIL FROM:<{sender}>{size_given}{body}{utf8}"
+        if not recipient or "pipelining" not in self._offers or (
+            unspeakable(recipient, takes_utf8=self._takes_utf8) is not None
+        ):  # fmt: skip
+            return await self._say(Stage.MAIL, words)
+        reply = await self._say(Stage.MAIL, f"{words}\r\nRCPT TO:<{recipient}>")
+        if reply.code // 100 == 2:
+            self._said_ahead = recipient
+        elif self._dialogue is not None:
+            # To a transaction that never began: read, or the next command would be answered by it.
+            await self._reply(self._dialogue, Stage.MAIL, self._settings.timeout_seconds)
+        return reply
 
     async def rcpt(self, recipient: str) -> Reply:
         """RCPT TO: one recipient a transaction."""
+        said_ahead, self._said_ahead = self._said_ahead, ""
+        if said_ahead and said_ahead == recipient and self._dialogue is not None:
+            return await self._reply(self._dialogue, Stage.RCPT, self._settings.timeout_seconds)
         refusal = unspeakable(recipient, takes_utf8=self._takes_utf8)
         if refusal is not None:
             return refusal
@@ -131,6 +148,8 @@ class RelayConnection:
 
     async def reset(self) -> None:
         """RSET: forget the transaction that did not end. RelayLost where the relay will not."""
+        if self._said_ahead:
+            raise self._lost("an answer of the relay was not waited for", Stage.MAIL)
         reply = await self._say(Stage.MAIL, "RSET")
         if reply.code // 100 != 2:
             raise self._lost(f"the relay answered RSET with {reply}", Stage.MAIL)
@@ -146,6 +165,7 @@ class RelayConnection:
     def abort(self) -> None:
         """Hang up at once: what still waits to be written is never sent."""
         client, self._client, self._dialogue = self._client, None, None
+        self._said_ahead = ""
         # The library lets go of its transport, and closes it gently, whenever it sees trouble.
         transport, self._transport = self._transport, None
         if transport is not None:

@@ -46,7 +46,7 @@ class WaitingRows:
 
     async def take(self) -> ClaimedRow:
         """The next row for this line, waited for. To be followed by `done`."""
-        while (row := self._next()) is None:
+        while (row := self.take_at_once()) is None:
             asked = asyncio.get_running_loop().create_future()
             self._asking.append(asked)
             try:
@@ -83,7 +83,8 @@ class WaitingRows:
         """The offers that wait for their domains beyond `most`, the last first."""
         return self._offers.take_held_beyond(most)
 
-    def _next(self) -> ClaimedRow | None:
+    def take_at_once(self) -> ClaimedRow | None:
+        """The row that `take` would answer without waiting; None where there is none."""
         now = boot_seconds()
         row = self._urgent.take(now)
         if row is None and self._offers_under_way < self._lines_for_offers:

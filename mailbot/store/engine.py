@@ -54,6 +54,7 @@ class Database:
         # Called after each COMMIT that appended to the ledger, before the caller hears of it.
         self.after_events: Callable[[], object] | None = None
         self._writing = threading.Lock()  # SQLite's one writer
+        self._ending: asyncio.Future[None] | None = None  # of a quick write: its COMMIT
         self._quick_writer, self._quick_reader = QuickConnection(engine), QuickConnection(engine)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
         write, where = self.write, self.where
@@ -113,8 +114,13 @@ class Database:
         On SQLite it runs here and now, and a thread waits for the disk. Where another writer is at
         work, a thread waits for that as well.
         """
-        if not self.is_sqlite or not self._writing.acquire(blocking=False):
+        if not self.is_sqlite:
             return await self.commit(function)
+        while not self._writing.acquire(blocking=False):
+            ending = self._ending
+            if ending is None:
+                return await self.commit(function)
+            await asyncio.wait({ending})  # of our own: the disk is all that it waits for
         try:
             with explained(self.where):
                 result, make_durable = self._quick_writer.write(function)
@@ -125,10 +131,10 @@ class Database:
             self._writing.release()
             raise
         # Not to be cancelled in between: the thread lets the next writer in.
-        loop = asyncio.get_running_loop()
-        await asyncio.shield(
-            loop.run_in_executor(self._readers, partial(self._end_quickly, make_durable))
+        self._ending = asyncio.get_running_loop().run_in_executor(
+            self._readers, partial(self._end_quickly, make_durable)
         )
+        await asyncio.shield(self._ending)
         return result
 
     def _end_quickly(self, make_durable: Callable[[], None]) -> None:
@@ -136,6 +142,7 @@ class Database:
             with explained(self.where):
                 make_durable()
         finally:
+            self._ending = None
             self._writing.release()
 
     async def look_quickly(self, function: Callable[[Connection], T]) -> T:

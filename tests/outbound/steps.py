@@ -76,7 +76,7 @@ class Acting(RelayConnection):
     step: Step
     action: Once
 
-    async def mail(self, sender: str, *, size: int, smtputf8: bool) -> Reply:
+    async def mail(self, sender: str, *, size: int, smtputf8: bool, recipient: str = "") -> Reply:
         await self._at(Step.LOOKED)
         return await super().mail(sender, size=size, smtputf8=smtputf8)
 

@@ -42,9 +42,9 @@ class During:
         self._at("connect")
         await self._inner.connect()
 
-    async def mail(self, sender: str, *, size: int, smtputf8: bool) -> Reply:
+    async def mail(self, sender: str, *, size: int, smtputf8: bool, recipient: str) -> Reply:
         self._at("mail")
-        return await self._inner.mail(sender, size=size, smtputf8=smtputf8)
+        return await self._inner.mail(sender, size=size, smtputf8=smtputf8, recipient=recipient)
 
     async def rcpt(self, recipient: str) -> Reply:
         self._at("rcpt")

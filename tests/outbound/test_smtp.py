@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailbot.core.errors import RelayLost
 from mailbot.core.smtp_replies import Reply, Stage
 from mailbot.outbound.smtp import RelayConnection
 from tests.outbound.relay_line import (
@@ -26,7 +27,14 @@ from tests.outbound.relay_line import (
 )
 from tests.servers import relay as relays
 from tests.servers import smtp_sink
-from tests.servers.scripted_smtp import Answer, ScriptedSmtp, after, byte_by_byte, in_turn
+from tests.servers.scripted_smtp import (
+    Answer,
+    Peer,
+    ScriptedSmtp,
+    after,
+    byte_by_byte,
+    in_turn,
+)
 
 # What goes over the wire
 
@@ -82,6 +90,64 @@ async def test_parameters_are_said_only_where_they_are_offered(
         async with connected(relay) as connection:
             await connection.mail(SENDER, size=7, smtputf8=False)
     assert relay.heard[-1] == f"MAIL FROM:<{SENDER}>{parameters}"
+
+
+PIPELINING = ("SIZE 1000000", "PIPELINING", "ENHANCEDSTATUSCODES")
+
+
+async def send_ahead(connection: RelayConnection, recipient: str = ANN) -> list[int]:
+    """One transaction whose recipient is told at MAIL; the codes of the answers."""
+    codes = [(await connection.mail(SENDER, size=7, smtputf8=False, recipient=recipient)).code]
+    if codes == [250]:
+        codes.append((await connection.rcpt(recipient)).code)
+    if codes == [250, 250]:
+        codes.append((await connection.data(MESSAGE)).code)
+    return codes
+
+
+async def test_a_relay_that_pipelines_hears_of_the_recipient_before_it_answers_mail() -> None:
+    def answer_both(peer: Peer) -> None:
+        assert peer.read_until(b"\r\n") == f"RCPT TO:<{ANN}>\r\n".encode()
+        peer.say(b"250 2.1.0 ok\r\n250 2.1.5 ok\r\n")
+
+    with ScriptedSmtp({"MAIL": answer_both}, extensions=PIPELINING) as relay:
+        async with connected(relay) as connection:
+            assert await send_ahead(connection) == [250, 250, 250]
+    assert len(relay.bodies) == 1
+
+
+@pytest.mark.parametrize("extensions", [PIPELINING, ("SIZE",)], ids=["pipelining", "one by one"])
+async def test_a_refusal_at_mail_or_rcpt_is_told_at_its_place_and_the_next_message_goes(
+    extensions: tuple[str, ...],
+) -> None:
+    with ScriptedSmtp(extensions=extensions) as relay:
+        async with connected(relay) as connection:
+            relay.answers["MAIL"] = b"452 4.3.1 full\r\n"
+            relay.answers["RCPT"] = b"503 5.5.1 MAIL first\r\n"
+            assert await send_ahead(connection) == [452]
+            relay.answers["MAIL"] = b"250 ok\r\n"
+            relay.answers["RCPT"] = b"550 5.1.1 unknown\r\n"
+            assert await send_ahead(connection) == [250, 550]
+            await connection.reset()
+            relay.answers["RCPT"] = b"250 ok\r\n"
+            assert await send_ahead(connection) == [250, 250, 250]
+            assert await send_ahead(connection) == [250, 250, 250]
+    assert len(relay.bodies) == 2
+
+
+async def test_an_answer_that_was_not_waited_for_is_never_taken_for_the_next() -> None:
+    with ScriptedSmtp(extensions=PIPELINING) as relay:
+        async with connected(relay) as connection:
+            await connection.mail(SENDER, size=7, smtputf8=False, recipient=ANN)
+            with pytest.raises(RelayLost):
+                await connection.reset()
+
+
+async def test_an_address_that_no_command_may_hold_is_not_said_ahead() -> None:
+    with ScriptedSmtp(extensions=PIPELINING) as relay:
+        async with connected(relay) as connection:
+            assert await send_ahead(connection, "ann@x\r\nRSET") == [250, 501]
+    assert relay.heard[-1].startswith("MAIL FROM:")
 
 
 async def test_smtputf8_is_said_where_it_is_needed_and_carries_the_address() -> None:

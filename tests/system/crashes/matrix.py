@@ -130,9 +130,6 @@ _EDGES: tuple[tuple[State, State, Walk, int, _Fate, _Fate], ...] = (
      (_STAYS, BOUNCED, 1)),
 )  # fmt: skip
 
-# No code asks for these edges: a row that is tried too long ends from `sending`.
-WALKED_BY_NOBODY = frozenset({(CLAIMED, EXPIRED), (DEFERRED, EXPIRED)})
-
 # The way of one message between the COMMITs: (what was done last, point, when, row, at relay).
 _STEPS: tuple[tuple[str, str, When, State, int], ...] = (
     ("claimed; to be composed", "compose", "before", CLAIMED, 0),
@@ -217,7 +214,7 @@ def several_lines() -> list[LinesCell]:
 def uncovered() -> set[tuple[State, State]]:
     """Edges of the table without a cell, and cells without an edge."""
     of_table = {(old, new) for old, targets in TRANSITIONS.items() for new in targets}
-    return of_table ^ ({cell.edge for cell in edges()} | WALKED_BY_NOBODY)
+    return of_table ^ {cell.edge for cell in edges()}
 
 
 def tables() -> Iterator[str]:
@@ -226,8 +223,6 @@ def tables() -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|"
     for cell in edges():
         yield _line(cell.place, cell.who, cell.when, cell)
-    for old, new in sorted(WALKED_BY_NOBODY):
-        yield f"| {old} → {new} | nobody | – | – | – | – | – | – |"
     yield ""
     yield "| step | of | row then | at the relay then | next | ends as | cell |"
     yield "|---|---|---|---|---|---|---|"
