@@ -10,7 +10,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.benchmarks import big_list, expanding, growing_outbox, importing, overtaking, sending
+from tests.benchmarks import (
+    big_list,
+    expanding,
+    growing_outbox,
+    importing,
+    overtaking,
+    sending,
+    two_daemons,
+)
 from tests.benchmarks.measuring import Figure, report
 
 
@@ -22,6 +30,7 @@ def _all(folder: Path, *, is_quick: bool) -> Iterator[Figure]:
     yield from expanding.figures(folder, members=million, rounds=3)
     yield from overtaking.figures(folder, offers=million // 10, rounds=rounds)
     yield from sending.figures(folder, messages=5_000 if is_quick else 20_000, rounds=rounds)
+    yield from two_daemons.figures(folder, messages=600, rounds=3)
     yield from growing_outbox.figures(folder, rows=10 * million, rounds=rounds)
 
 
