@@ -179,6 +179,8 @@ def _compile(
     except (ValueError, SyntaxError, RecursionError, MemoryError, OverflowError) as error:
         # A number of 5,000 digits, brackets nested 1,000 deep: Python's own compiler gives up.
         raise TemplateError("is too complicated to read.", where=place) from error
+    # A plain dictionary: Jinja's chain of them is walked in Python for each letter.
+    compiled.globals = dict(compiled.globals)
     return Part(source, skipped, field_uses(part, place, trees, skipped), compiled)
 
 

@@ -15,15 +15,19 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Float,
+    Integer,
     Select,
     Text,
     and_,
+    bindparam,
     cast,
     func,
     select,
     type_coerce,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from mailbot.core.address import Address
 from mailbot.core.eligibility import MessageKind
@@ -158,6 +162,50 @@ def _enqueue(
     return insert_unless_there(conn, outbox, row) == 1
 
 
+_IS_DUE = and_(IS_CLAIMABLE, outbox.c.not_before <= DatabaseTime(), outbox.c.address.is_not(None))
+
+
+def _claiming(candidates: Select[int]) -> ReturningUpdate[Any]:
+    """Take the first `most` of the candidates for `daemon`, for `lease` seconds."""
+    # A CTE is run once: PostgreSQL may run a subquery again for each row, and lock ever more.
+    first = candidates.limit(bindparam("most", type_=Integer()))
+    chosen = first.with_for_update(skip_locked=True).cte("chosen")
+    return (
+        update(outbox)
+        .where(outbox.c.id.in_(select(chosen.c.id)))
+        .values(
+            state=State.CLAIMED,
+            claimed_by=bindparam("daemon"),
+            lease_until=DatabaseTime(bindparam("lease", type_=Float())),
+        )
+        .returning(
+            outbox.c.id, outbox.c.kind, outbox.c.campaign_id, outbox.c.type, outbox.c.address,
+            outbox.c.person_hash, outbox.c.untagged_hash, outbox.c.message_id, outbox.c.attempts,
+            # Raw: what cannot be read is found out below, for each row by itself.
+            cast(outbox.c.fields, Text).label("fields_text"),
+            type_coerce(outbox.c.created_at, damage.ReadableMoment()).label("created_at"),
+        )
+    )  # fmt: skip
+
+
+# Made once: each of them takes longer to make than to run.
+_CLAIM_URGENT = _claiming(
+    select(outbox.c.id)
+    .where(_IS_DUE, IS_NO_CAMPAIGN)
+    .order_by(outbox.c.priority, outbox.c.not_before, outbox.c.id)
+)
+_CLAIM_OFFERS = _claiming(
+    select(outbox.c.id)
+    .where(_IS_DUE, outbox.c.campaign_id == bindparam("of_campaign"))
+    .order_by(outbox.c.not_before, outbox.c.id)
+)
+_SENDING = (
+    select(campaigns.c.id)
+    .where(campaigns.c.state == CampaignState.SENDING)
+    .order_by(campaigns.c.send_at)
+)
+
+
 def claim(
     conn: Connection, *, claimed_by: str, lease_seconds: float, limit: int, with_campaigns: bool
 ) -> list[ClaimedRow]:
@@ -167,50 +215,24 @@ def claim(
     acknowledgements. Several daemons never get the same row (SKIP LOCKED on PostgreSQL, one
     writer on SQLite).
     """
-    due = and_(IS_CLAIMABLE, outbox.c.not_before <= DatabaseTime(), outbox.c.address.is_not(None))
-    claimed = _claim_chosen(
-        conn, select(outbox.c.id).where(due, IS_NO_CAMPAIGN)
-        .order_by(outbox.c.priority, outbox.c.not_before, outbox.c.id),
-        claimed_by=claimed_by, lease_seconds=lease_seconds, limit=limit,
-    )  # fmt: skip
+    how = {"daemon": claimed_by, "lease": lease_seconds}
+    claimed = _claim_chosen(conn, _CLAIM_URGENT, {**how, "most": limit})
     if not with_campaigns or switches.is_marketing_stopped(conn):
         return claimed
-    sending = select(campaigns.c.id).where(campaigns.c.state == CampaignState.SENDING)
-    for campaign_id in conn.execute(sending.order_by(campaigns.c.send_at)).scalars().all():
+    for campaign_id in conn.execute(_SENDING).scalars().all():
         if len(claimed) >= limit:
             break
         claimed += _claim_chosen(
-            conn, select(outbox.c.id).where(due, outbox.c.campaign_id == campaign_id)
-            .order_by(outbox.c.not_before, outbox.c.id),
-            claimed_by=claimed_by, lease_seconds=lease_seconds, limit=limit - len(claimed),
+            conn, _CLAIM_OFFERS,
+            {**how, "most": limit - len(claimed), "of_campaign": campaign_id},
         )  # fmt: skip
     return claimed
 
 
 def _claim_chosen(
-    conn: Connection,
-    candidates: Select[int],
-    *,
-    claimed_by: str,
-    lease_seconds: float,
-    limit: int,
+    conn: Connection, claiming: ReturningUpdate[Any], values: Mapping[str, object]
 ) -> list[ClaimedRow]:
-    # A CTE is run once: PostgreSQL may run a subquery again for each row, and lock ever more.
-    chosen = candidates.limit(limit).with_for_update(skip_locked=True).cte("chosen")
-    rows = conn.execute(
-        update(outbox)
-        .where(outbox.c.id.in_(select(chosen.c.id)))
-        .values(
-            state=State.CLAIMED, claimed_by=claimed_by, lease_until=DatabaseTime(lease_seconds)
-        )
-        .returning(
-            outbox.c.id, outbox.c.kind, outbox.c.campaign_id, outbox.c.type, outbox.c.address,
-            outbox.c.person_hash, outbox.c.untagged_hash, outbox.c.message_id, outbox.c.attempts,
-            # Raw: what cannot be read is found out below, for each row by itself.
-            cast(outbox.c.fields, Text).label("fields_text"),
-            type_coerce(outbox.c.created_at, damage.ReadableMoment()).label("created_at"),
-        )
-    ).all()  # fmt: skip
+    rows = conn.execute(claiming, values).all()
     claimed = [_claimed(row) for row in rows]
     return sorted(claimed, key=lambda row: (PRIORITY[row.kind], row.id))
 
