@@ -85,11 +85,15 @@ class Rounds:
     def settle(self, ended: Ended) -> None:
         """Write the outcome down, however long the database takes: it is known only here."""
         self._ended.append(ended)
+        self._settled.clear()
+        self._wanted.set()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """A line has done with its attempt: no round waits for it any more."""
         self._under_way -= 1
         if not self._under_way:
             self._gathered.set()
-        self._settled.clear()
-        self._wanted.set()
 
     async def look_again(self, row_id: int) -> Seen:
         """Ask the list about one row. Raises StoreError."""

@@ -298,6 +298,9 @@ class Sender:
             state = State.UNCERTAIN if is_past_data else State.QUEUED
             self._rounds.settle(Ended(attempt, attempt.ends(state, str(stopped))))
             raise
+        except Exception:
+            self._rounds.let_go()  # a fault of ours, with an outcome that nobody knows
+            raise
 
     def _note(self, row: ClaimedRow, delivered: Delivered, *, is_fresh: bool) -> None:
         """What an outcome says about the relay."""

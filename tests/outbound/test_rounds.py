@@ -240,3 +240,20 @@ async def test_a_late_answer_of_a_row_that_was_taken_over_is_told_as_late(desk: 
     await desk.rounds.finish(20)
     assert desk.told == [(row.id, None)]
     assert desk.state(row) is State.QUEUED
+
+
+async def test_a_line_that_failed_is_not_waited_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each round from then on would wait for it in vain."""
+    monkeypatch.setattr(rounds_module, "_GATHER_SECONDS", 3600.0)
+    first, second, third = await desk.claimed(*PEOPLE[:3])
+    [failed] = await begin_all(desk, [first])
+    waiting = asyncio.create_task(desk.rounds.begin(second))
+    await asyncio.sleep(0.05)
+    assert not waiting.done(), "a round gathers while a line is under way"
+    desk.rounds.let_go()
+    begun = await asyncio.wait_for(waiting, 20)
+    assert begun is not None and failed.attempt.attempt_id != begun.attempt.attempt_id
+    desk.rounds.settle(Ended(begun.attempt, begun.attempt.ends(State.SENT, "250 ok")))
+    assert await asyncio.wait_for(desk.rounds.begin(third), 20) is not None
