@@ -86,6 +86,13 @@ def is_listed(house: House, who: str, reason: Reason) -> bool:
         return reason in suppressions.reasons(conn, person(who))
 
 
+def all_is_over(house: House, *, offers: int) -> bool:
+    with house.database.read() as conn:
+        states = conn.execute(select(outbox.c.state).where(outbox.c.kind == "campaign"))
+        found = [State(state) for state in states.scalars()]
+    return len(found) == offers and not set(found) & {State.QUEUED, State.CLAIMED, State.SENDING}
+
+
 def is_offer(taken: relays.Taken) -> bool:
     return "List-Unsubscribe" in taken.message
 
@@ -129,6 +136,7 @@ def test_from_a_mail_in_help_to_the_offer_that_is_not_sent(
 
     queue_campaign(house, "summer", ANN, BOB, CLEO, "eve@example.org")
     wait_until(lambda: len(offers(relay, "eve@example.org")) == 1, 20, "Eve gets the second offer")
+    wait_until(lambda: all_is_over(house, offers=7), 20, "the others' are withheld")
     with house.database.read() as conn:
         rows = conn.execute(select(outbox).where(outbox.c.kind == "campaign")).all()
         assert ledger.verify(conn) is None

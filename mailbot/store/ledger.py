@@ -39,8 +39,8 @@ HEAD_IDLE_SECONDS = 20
 _NOBODY = Person("", "")  # whom an event about many names
 
 # Made once: in a storm of opt-outs, building a statement takes longer than running it.
-_HEAD = select(ledger_head)
-_LOCKED_HEAD = _HEAD.with_for_update()
+_HEAD = select(ledger_head.c.sequence, ledger_head.c.hash)  # of older schemas as well
+_LOCKED_HEAD = select(ledger_head).with_for_update()
 _LOCKED_HEAD_FOR_A_WHILE = select(
     ledger_head, func.set_config("idle_in_transaction_session_timeout", bindparam("while"), True)
 ).with_for_update()
