@@ -133,7 +133,7 @@ def _without_the_erased(conn: Connection, rows: Sequence[ListRow]) -> Sequence[L
     Before the rows are written: of one that is emptied later, PostgreSQL keeps the old version in
     its files, and SQLite in its log.
     """
-    erased = list_of_persons.erased_among(conn, [Person(row[0], row[1]) for row in rows])
+    erased = list_of_persons.erased_among(conn, (Person(row[0], row[1]) for row in rows))
     if not erased:
         return rows
     return [(row[0], row[1], None) if Person(row[0], row[1]) in erased else row for row in rows]

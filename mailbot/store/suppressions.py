@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -40,7 +40,7 @@ def reasons(conn: Connection, person: Person) -> frozenset[Reason]:
     return frozenset(Reason(reason) for reason in conn.execute(_REASONS, named).scalars())
 
 
-def erased_among(conn: Connection, persons: Collection[Person]) -> frozenset[Person]:
+def erased_among(conn: Connection, several: Iterable[Person]) -> frozenset[Person]:
     """Who of these was erased: of them nothing readable may be stored again."""
     # Said by IS_ERASED, whose index would not be used for a parameter. SQLite takes it only where
     # the key's own index cannot answer alone: else it would read the whole list for each part.
@@ -49,6 +49,7 @@ def erased_among(conn: Connection, persons: Collection[Person]) -> frozenset[Per
     )
     if conn.execute(anybody.limit(1)).first() is None:
         return frozenset()
+    persons = list(several)  # made only where somebody was erased at all
     untagged = {person.untagged_hash for person in persons}
     known = _erased_by_hash(conn, untagged | {person.person_hash for person in persons})
     hashes = {one.person_hash for one in known}
