@@ -54,7 +54,7 @@ class Database:
         # Called after each COMMIT that appended to the ledger, before the caller hears of it.
         self.after_events: Callable[[], object] | None = None
         self._writing = threading.Lock()  # SQLite's one writer
-        self._ending: asyncio.Future[None] | None = None  # of a quick write: its COMMIT
+        self._ending: asyncio.Future[None] | None = None  # the COMMIT of the last quick write
         self._quick_writer, self._quick_reader = QuickConnection(engine), QuickConnection(engine)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
         write, where = self.write, self.where
@@ -118,7 +118,7 @@ class Database:
             return await self.commit(function)
         while not self._writing.acquire(blocking=False):
             ending = self._ending
-            if ending is None:
+            if ending is None or ending.done():
                 return await self.commit(function)
             await asyncio.wait({ending})  # of our own: the disk is all that it waits for
         try:
@@ -142,7 +142,6 @@ class Database:
             with explained(self.where):
                 make_durable()
         finally:
-            self._ending = None
             self._writing.release()
 
     async def look_quickly(self, function: Callable[[Connection], T]) -> T:

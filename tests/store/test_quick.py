@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 
 import pytest
 from sqlalchemy import Connection, select, text, update
@@ -126,3 +127,30 @@ async def test_a_disk_that_is_full_at_the_end_is_told_and_leaves_the_way_free(
     with pytest.raises(StoreUnavailable, match="the disk is full"):
         await database.commit_quickly(fill)
     assert await database.commit_quickly(add_one) == 1
+
+
+@pytest.mark.only_on("sqlite", "the writers' lock is of this process alone")
+async def test_after_a_quick_write_a_long_one_is_waited_for_without_a_spin(
+    database: Database,
+) -> None:
+    """The last COMMIT is over: asking for its end again and again would take a whole core."""
+    await database.commit_quickly(add_one)
+    written, may_end = threading.Event(), threading.Event()
+
+    def write_slowly() -> None:
+        with database.write() as conn:
+            add_one(conn)
+            written.set()
+            assert may_end.wait(20)
+
+    thread = threading.Thread(target=write_slowly)
+    thread.start()
+    assert await asyncio.to_thread(written.wait, 20)
+    began = time.thread_time()
+    waiting = asyncio.create_task(database.commit_quickly(add_one))
+    await asyncio.sleep(0.5)
+    spent = time.thread_time() - began
+    may_end.set()
+    assert await asyncio.wait_for(waiting, 20) == 3
+    thread.join()
+    assert spent < 0.2, "the loop was busy while it waited"
