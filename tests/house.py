@@ -17,6 +17,7 @@ from mailbot.store import schema
 from mailbot.store.engine import Database
 
 HELP = "help@shop.example"
+START_SECONDS = 45  # a second or two is usual; a machine may stand still for longer
 
 
 @dataclass
@@ -44,10 +45,11 @@ class House:
     ) -> subprocess.Popen[bytes]:
         """Start `mailbot run`, or what stands in for it, and wait until it says that it runs."""
         with (self.folder / "daemon.log").open("ab") as log:
-            seen = log.tell()
+            seen = len(self.log)
             daemon = subprocess.Popen(
                 [sys.executable, "-m", *by, "--config", str(self.config)],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **environment},
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONFAULTHANDLER": "1", **environment},
             )  # fmt: skip
         self.started.append(daemon)
 
@@ -55,7 +57,12 @@ class House:
             assert daemon.poll() is None, f"the daemon ended at once:\n{self.log[seen:]}"
             return "daemon_started" in self.log[seen:]
 
-        wait_until(is_up, 20, "the daemon starts")
+        try:
+            wait_until(is_up, START_SECONDS, "the daemon starts")
+        except AssertionError as late:
+            daemon.send_signal(signal.SIGABRT)  # it writes down where each thread stands
+            daemon.wait(10)
+            raise AssertionError(f"{late}; it said:\n{self.log[seen:]}") from None
         return daemon
 
     def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
