@@ -44,7 +44,8 @@ from mailbot.outbound.acknowledgements import AcknowledgementLetters
 from mailbot.outbound.campaigns import CampaignLetters
 from mailbot.outbound.delivery import boot_seconds
 from mailbot.outbound.letterhead import Letterhead
-from mailbot.outbound.order_status import OrderStatusLetters, OrderStatusTypes
+from mailbot.outbound.order_status import OrderStatusLetters
+from mailbot.outbound.order_status_types import OrderStatusTypes
 from mailbot.outbound.sender import Sender
 from mailbot.outbound.smtp import RelayConnection
 from mailbot.store import keys, ledger, outbox, retention, schema

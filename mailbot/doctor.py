@@ -29,7 +29,7 @@ from mailbot.data import load_vocabulary
 from mailbot.inbound.folders import watched_folders
 from mailbot.inbound.imap import Mailbox
 from mailbot.inbound.imap_answers import Folder, Role
-from mailbot.outbound.order_status import OrderStatusTypes
+from mailbot.outbound.order_status_types import OrderStatusTypes
 from mailbot.outbound.smtp import RelayConnection
 from mailbot.store import durability, keys, policies, schema, switches
 from mailbot.store.engine import Connection, Database, now

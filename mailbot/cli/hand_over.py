@@ -12,7 +12,8 @@ from mailbot.cli.showing import print_json_line, printable
 from mailbot.config import load_token_keys
 from mailbot.core.errors import InputError, StoreError, StoreUnavailable
 from mailbot.outbound.letterhead import Letterhead
-from mailbot.outbound.order_status import OrderStatus, OrderStatusTypes, hand_over
+from mailbot.outbound.order_status import OrderStatus, hand_over
+from mailbot.outbound.order_status_types import OrderStatusTypes
 
 _LONGEST_LINE = 1024 * 1024  # bytes
 _NO_JSON = "Write one JSON object a line; mailbot order-status send --help shows one."

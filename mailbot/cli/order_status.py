@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
+from mailbot.cli import order_status_types
 from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 app = typer.Typer(no_args_is_help=True)
+app.command("types")(order_status_types.types)
 
 
 @app.callback()
@@ -70,37 +72,6 @@ def send(
         given = from_lines(_lines(sys.stdin.buffer))
     if not hand_over_all(config, given, as_json=as_json):
         raise typer.Exit(65)
-
-
-@app.command()
-def types(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """The types that may be handed over, and the fields that each asks for.
-
-    [bold]Example[/bold]
-      mailbot order-status types
-    """
-    from mailbot.cli.showing import console, print_json, table
-    from mailbot.config import load
-    from mailbot.core.compose import PROVIDED_FIELDS
-    from mailbot.core.templates import fields_of, required_fields_of
-    from mailbot.outbound.order_status import OrderStatusTypes
-
-    known = OrderStatusTypes(load(config).order_status.templates_dir)
-    listed = []
-    for name in known.names:
-        needed = required_fields_of(known.template(name)) - PROVIDED_FIELDS
-        optional = fields_of(known.template(name)) - PROVIDED_FIELDS - needed
-        listed.append((name, sorted(needed), sorted(optional)))
-    if as_json:
-        print_json([
-            {"type": name, "needs": needed, "may_have": optional}
-            for name, needed, optional in listed
-        ])  # fmt: skip
-        return
-    shown = table("Type", "Needs", "May have", wide="May have")
-    for name, needs, may_have in listed:
-        shown.add_row(name, ", ".join(needs), ", ".join(may_have))
-    console().print(shown)
 
 
 def _lines_of(file: Path) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from typing import Final
 from mailbot.core.address import Address
 from mailbot.core.compose import PROVIDED_FIELDS
 from mailbot.core.mail_headers import OPT_OUT_WORD
+from mailbot.core.offer_words import COMMERCIAL_RULE, offer_words_in
 from mailbot.core.template_fields import names_of, place_of
 from mailbot.core.templates import Template
 
@@ -28,22 +29,6 @@ _DECEPTIVE: Final = re.compile(
 _MARKUP: Final = re.compile(r"{{[^{}]*}}|{%[^{}]*%}|{#[^{}]*#}")
 _HTML_TAG: Final = re.compile(r"<(/?)([a-zA-Z0-9!-]*)[^<>]*>")
 _UNSEEN_TAGS: Final = ("head", "style", "script")
-
-_SALES_WORDS: Final = (
-    r"\d+ ?(?:%|percent) off|(?:half|best) price|(?:on|for|flash|summer|winter|spring|autumn) sale"
-    r"|sales?|clearance|discount(?:s|ed)?|coupons?|promo(?:s|tions?|tional)?"
-    r"|promo code|deals?|bargains?|(?:special |exclusive )?offers?|special price"
-    r"|free shipping|free gift|limited time|while stocks last|black friday|cyber monday"
-    r"|buy (?:now|one|more)|shop now|save (?:up to|now|money|\W?\d+)"
-    r"|you (?:may|might) also like|recommended for you|new (?:arrivals|collection|in store)"
-    r"|rabatt\w*|angebote?|gutschein\w*|sonderpreis\w*|schnäppchen"
-    r"|soldes|réduction|bon d'achat|rebajas|descuentos?|ofertas?|sconti?|offerte?|korting"
-)
-_SALES: Final = re.compile(rf"(?<!\w)(?:{_SALES_WORDS})(?!\w)", re.IGNORECASE)
-_COMMERCIAL_RULE: Final = (
-    "Such a mail is commercial (16 CFR 316.3) and may not go to those who opted out:"
-    " take the words out, or send it as a campaign."
-)
 
 
 class Severity(StrEnum):
@@ -209,11 +194,11 @@ def _text_faults(template: Template) -> Iterator[Fault]:
 
 
 def _sales_faults(text: str, where: str, severity: Severity) -> list[Fault]:
-    found = dict.fromkeys(match[0].lower() for match in _SALES.finditer(text))
+    found = offer_words_in(text)
     if not found:
         return []
     words = ", ".join(repr(word) for word in found)
-    return [Fault(severity, where, f"reads as an offer: {words}.", _COMMERCIAL_RULE)]
+    return [Fault(severity, where, f"reads as an offer: {words}.", COMMERCIAL_RULE)]
 
 
 def _error(where: str, what: str, next_step: str) -> Fault:

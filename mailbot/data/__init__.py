@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -183,3 +183,20 @@ def _texts(value: object, key: str, where: str) -> tuple[str, ...]:
             f"{key} is not a list of texts.", where=where, next_step=f'Write {key} = ["…", "…"].'
         )
     return tuple(value)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldNote:
+    """What a field of an order-status template means, and a value as one hands it over."""
+
+    meaning: str
+    example: object
+
+
+def order_status_fields() -> dict[str, FieldNote]:
+    """Every field of the shipped order-status templates, in the order a person would name them."""
+    raw = resources.files(__package__).joinpath("order_status_fields.toml").read_bytes()
+    return {
+        name: FieldNote(note["meaning"], note["example"])
+        for name, note in tomllib.loads(raw.decode()).items()
+    }

@@ -20,7 +20,8 @@ from mailbot.demo.stage import Stage
 from mailbot.inbound.watch import account_of
 from mailbot.outbound import campaigns, order_status
 from mailbot.outbound.campaigns import AudienceLine
-from mailbot.outbound.order_status import OrderStatus, OrderStatusTypes
+from mailbot.outbound.order_status import OrderStatus
+from mailbot.outbound.order_status_types import OrderStatusTypes
 from mailbot.store import campaign_figures, mailboxes, outbox
 from mailbot.store import campaigns as stored_campaigns
 from mailbot.store.tables import CampaignState

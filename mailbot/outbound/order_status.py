@@ -1,26 +1,19 @@
-"""Order status: the shop hands over one message about one order; each type is a template.
-
-The type decides what a message is: only allow-listed types exist, so no flag can turn an offer
-into order status (invariant 3).
-"""
+"""Order status: the shop hands over one message about one order; each type is a template."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import resources
-from importlib.resources.abc import Traversable
-from pathlib import Path
 
 from mailbot.core.address import Address, parse_address
 from mailbot.core.compose import PROVIDED_FIELDS, OrderStatusComposer, Recipient
-from mailbot.core.errors import AddressError, InputError, NotFoundError, TemplateError
+from mailbot.core.errors import AddressError, InputError
 from mailbot.core.person import PersonKey
-from mailbot.core.preflight import Severity, order_status_faults
-from mailbot.core.templates import Template, parse_template, required_fields_of
+from mailbot.core.templates import required_fields_of
 from mailbot.outbound.delivery import Outgoing
 from mailbot.outbound.letterhead import Letterhead
+from mailbot.outbound.order_status_types import OrderStatusTypes
 from mailbot.store import outbox
 from mailbot.store.engine import Connection
 from mailbot.store.outbox import ClaimedRow
@@ -67,66 +60,6 @@ _EXAMPLE = (
     'Write {"type": "shipped", "to": "ann@example.org", "idempotency_key": "order-1001-shipped", '
     '"fields": {"order_number": "1001"}}.'
 )
-
-
-class OrderStatusTypes:
-    """The allow-listed types and their templates: mailbot's own, and the admin's over them."""
-
-    def __init__(self, templates_dir: Path | None = None) -> None:
-        """Reads every template.
-
-        Raises TemplateError for one that cannot be read, or that reads as an offer (16 CFR 316.3).
-        """
-        shipped = resources.files("mailbot") / "data" / "order_status"
-        sources = {**_sources(shipped), **(_sources(templates_dir) if templates_dir else {})}
-        shared = {name: text for name, text in sources.items() if name.startswith("_")}
-        self._templates = {
-            name.removesuffix(".txt"): parse_template(
-                name.removesuffix(".txt"),
-                text,
-                sources.get(f"{name.removesuffix('.txt')}.html"),
-                shared=shared,
-            )
-            for name, text in sources.items()
-            if name.endswith(".txt") and not name.startswith("_")
-        }
-
-        for template in self._templates.values():
-            _refuse_offers(template)
-
-    @property
-    def names(self) -> list[str]:
-        """The types that may be handed over."""
-        return sorted(self._templates)
-
-    def template(self, type_name: str) -> Template:
-        """The template of a type. Raises NotFoundError, which lists the types there are."""
-        try:
-            return self._templates[type_name]
-        except KeyError:
-            raise NotFoundError(
-                f"“{type_name}” is no order-status type",
-                next_step=f"The types are: {', '.join(self.names)}.",
-            ) from None
-
-
-def _refuse_offers(template: Template) -> None:
-    for fault in order_status_faults(template):
-        if fault.severity is Severity.ERROR:
-            raise TemplateError(fault.what, where=fault.where, next_step=fault.next_step)
-
-
-def _sources(folder: Traversable | Path) -> dict[str, str]:
-    sources = {}
-    for entry in folder.iterdir():
-        if entry.is_file() and entry.name.endswith((".txt", ".html")):
-            try:
-                sources[entry.name] = entry.read_text(encoding="utf-8")
-            except UnicodeDecodeError as error:
-                raise TemplateError(
-                    "this file is not UTF-8", where=str(entry), next_step="Save it as UTF-8."
-                ) from error
-    return sources
 
 
 def hand_over(

@@ -130,4 +130,114 @@ def test_where_the_database_fails_it_is_said_what_is_stored(
 def test_the_types_are_listed_with_what_they_need(mailbot: Shell) -> None:
     listed = {one["type"]: one for one in mailbot("order-status", "types", "--json").json}
     assert listed["shipped"]["needs"] == ["order_number"]
+    assert listed["refunded"]["needs"] == ["order_number", "amount"]
+    assert "tracking_url" in listed["shipped"]["may_have"]
+    assert len(listed) == 10
     assert "delivered" in mailbot("order-status", "types").out
+
+
+@pytest.mark.parametrize("listed", [[], ["shipped"]])
+def test_the_line_that_types_shows_can_be_handed_over_as_it_is(
+    mailbot: Shell, listed: list[str]
+) -> None:
+    shown = mailbot("order-status", "types", *listed).out
+    (to_copy,) = (line for line in shown.splitlines() if line.startswith("{"))
+    assert mailbot("order-status", "send", given=to_copy + "\n").code == 0
+
+
+def test_the_example_of_each_type_can_be_handed_over(mailbot: Shell, database: Database) -> None:
+    every = mailbot("order-status", "types", "--json").json
+    given = "".join(json.dumps(one["example"]) + "\n" for one in every)
+    assert mailbot("order-status", "send", given=given).code == 0
+    assert queued(database) == 10
+
+
+@pytest.mark.parametrize("listed", [[], ["shipped"], ["partially_shipped"]])
+def test_types_fits_a_terminal_of_80_columns(
+    mailbot: Shell, monkeypatch: pytest.MonkeyPatch, listed: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = mailbot("order-status", "types", *listed).out
+    table = [line for line in shown.splitlines() if not line.startswith("{")]
+    assert len(table) > 5
+    assert max(map(len, table)) <= 80
+
+
+def test_an_unknown_type_is_told_with_those_there_are(mailbot: Shell) -> None:
+    ended = mailbot("order-status", "types", "shiped")
+    assert (ended.code, ended.out) == (65, "")
+    assert "partially_shipped" in ended.err
+
+
+def own_types(mailbot: Shell, **files: str) -> None:
+    folder = mailbot.folder / "own"
+    folder.mkdir()
+    for name, content in files.items():
+        path = folder / name.replace("__", ".")
+        path.write_text(content, encoding="utf-8")
+    with mailbot.config.open("a") as config:
+        config.write(f'templates_dir = "{folder}"\n')
+
+
+GOOD = "Subject: Your order {{ order_number }} is engraved\n\nIt is done.\n"
+
+
+def test_an_own_type_beside_the_shipped_ones(mailbot: Shell) -> None:
+    own_types(mailbot, engraved__txt=GOOD)
+    assert mailbot("order-status", "send", given=line("a", type="engraved")).code == 0
+    assert mailbot("order-status", "send", given=line("b")).code == 0
+
+
+def test_own_text_without_html_takes_the_place_of_both(mailbot: Shell) -> None:
+    """Or one mail would say two things: ours in HTML, the shop's in text."""
+    own_types(mailbot, shipped__txt=GOOD)
+    from mailbot.outbound.order_status_types import OrderStatusTypes
+
+    assert OrderStatusTypes(mailbot.folder / "own").template("shipped").html is None
+    assert OrderStatusTypes(mailbot.folder / "own").template("paid").html is not None
+
+
+WRONG_TYPES = {
+    "no subject": ({"engraved__txt": "Hello\n"}, "own/engraved.txt, line 1"),
+    "a broken tag": (
+        {"engraved__txt": GOOD + "\n{% if order_number %}\n"}, "own/engraved.txt, line",
+    ),
+    "a broken tag in HTML": (
+        {"engraved__txt": GOOD, "engraved__html": "<p>\n{{ order_number }</p>"},
+        "own/engraved.html, line 2",
+    ),
+    "an include that is not there": (
+        {"engraved__txt": GOOD + '{% include "_nowhere.txt" %}\n'}, "own/engraved.txt",
+    ),
+    "HTML alone": ({"engraved__html": "<p>done</p>"}, "own/engraved.html"),
+    "a name with blanks": ({"En graved__txt": GOOD}, "own/En graved.txt"),
+    "an offer in the subject": (
+        {"engraved__txt": GOOD.replace("engraved", "reduced: a Gutschein inside")},
+        "own/engraved.txt, line 1: reads as an offer: 'gutschein'",
+    ),
+    "an offer in the opening": (
+        {"engraved__txt": GOOD + "Profitez-en, livraison offerte!\n"},
+        "own/engraved.txt, opening: reads as an offer: 'profitez-en', 'livraison offerte'",
+    ),
+    "an offer in the HTML": (
+        {"engraved__txt": GOOD, "engraved__html": "<h1>Solo hoy: 2x1</h1>"},
+        "own/engraved.html, opening: reads as an offer: 'solo hoy', '2x1'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG_TYPES)
+def test_a_wrong_type_is_told_by_its_file(mailbot: Shell, wrong: str) -> None:
+    files, place = WRONG_TYPES[wrong]
+    own_types(mailbot, **files)
+    ended = mailbot("order-status", "types")
+    assert (ended.code, ended.out) == (65, "")
+    assert place in ended.err
+    assert ("316.3" in ended.err) == ("offer" in wrong)
+
+
+def test_with_a_wrong_type_nothing_is_handed_over(mailbot: Shell, database: Database) -> None:
+    own_types(mailbot, engraved__txt="Hello\n")
+    ended = mailbot("order-status", "send", given=line("a"))
+    assert (ended.code, ended.out) == (65, "")
+    assert queued(database) == 0

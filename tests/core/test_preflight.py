@@ -22,6 +22,7 @@ from mailbot.core.preflight import (
     words_in,
 )
 from mailbot.core.templates import Template, fields_of, parse_template, required_fields_of
+from mailbot.data import order_status_fields
 
 OFFERS = parse_address("offers@shop.example")
 ORDERS = parse_address("orders@shop.example")
@@ -45,7 +46,9 @@ ITEMS = [
     {"name": "Assam Second Flush, 250 g", "quantity": 2, "price": "€ 23.80"},
     {"name": "Kanne „Elbe“ <0,8 l>", "quantity": 1, "price": "€ 39.00"},
 ]
+DOCUMENTED = {name: note.example for name, note in order_status_fields().items()}
 BELIEVABLE: dict[str, object] = {
+    **DOCUMENTED,
     "order_number": "LT-1042",
     "order_url": "https://shop.example/orders/1042?a=1&b=2",
     "items": ITEMS,
@@ -176,8 +179,10 @@ class TestOrderStatusLint:
         assert fault.severity is Severity.WARNING
 
     def test_the_html_is_read_as_people_see_it(self) -> None:
-        html = "<head><style>.sale{}</style></head><p>Buy <b>one</b></p><p>Free\nshipping</p>"
+        html = "<head><style>.sale{}</style></head><p>Your <b>order</b></p><p>is on its way</p>"
         assert order_status_faults(template("text", "Order 7", html)) == ()
+        (fault,) = order_status_faults(template("text", "Order 7", "<p>Free\n<b>shipping</b></p>"))
+        assert "'free shipping'" in fault.what
         (fault,) = order_status_faults(template("text", "Order 7", "<p>Big <b>discount</b></p>"))
         assert fault.where == "spring (html), opening"
 
@@ -209,7 +214,7 @@ class TestTheTemplatesThatShip:
 
     def test_they_know_only_believable_fields_and_need_few(self, name: str) -> None:
         checked = shipped_template(name)
-        assert fields_of(checked) <= {*BELIEVABLE, *PROVIDED_FIELDS}
+        assert fields_of(checked) <= {*DOCUMENTED, *PROVIDED_FIELDS}
         assert required_fields_of(checked) - PROVIDED_FIELDS <= {"order_number", "amount", "items"}
 
     @pytest.mark.parametrize("customer", ["Zoë Laurent", ""])
@@ -242,11 +247,17 @@ class TestTheTemplatesThatShip:
             assert "help@shop.example" in shown
             assert POSTAL in shown
             assert "None" not in shown
-            assert "{" not in shown
+            assert "{{" not in shown
+            assert "{%" not in shown
         assert "\n\n\n" not in text
         parser = SeenHtml()
         parser.feed(html)
         assert parser.open == []
+
+
+def test_each_field_that_is_documented_is_used_by_some_type() -> None:
+    used = {field for name in TYPES for field in fields_of(shipped_template(name))}
+    assert set(DOCUMENTED) <= {*used, "name"}  # which every type may have: it stands in To
 
 
 def test_each_type_of_the_allow_list_ships_in_text_and_html() -> None:
