@@ -41,6 +41,10 @@ _POSTGRESQL_PATIENCE = {
     # would fail instead of going on behind it.
     "options": r"-c lock_timeout=30s -c default_transaction_isolation=read\ committed",
 }
+# Whoever writes and then says nothing for so long (a frozen process, a host without power) loses
+# its locks, before those who wait for them give up: else a row, a lease or the ledger's head would
+# be nobody's until it wakes.
+SILENT_WRITER_SECONDS = 20
 _READERS = 8
 
 
@@ -156,7 +160,7 @@ class Database:
         """One transaction, durable when the block ends, rolled back when it raises.
 
         What it appended to the ledger is then in the journal as well; `is_journaled` is False for
-        the journal's own writes.
+        the journal's own writes. PostgreSQL ends it after SILENT_WRITER_SECONDS of silence.
         """
         has_grown = False
         with (
@@ -166,6 +170,7 @@ class Database:
             conn.execution_options(mailbot_writes=True).begin(),
         ):
             conn.info.pop(LEDGER_GREW, None)  # of a transaction that was rolled back
+            self._limit_silence(conn)
             yield conn
             has_grown = conn.info.pop(LEDGER_GREW, False)
         if has_grown and is_journaled and self.after_events is not None:
@@ -196,6 +201,11 @@ class Database:
             return
         with self._writing:
             yield
+
+    def _limit_silence(self, conn: Connection) -> None:
+        if not self.is_sqlite:
+            limit = f"SET LOCAL idle_in_transaction_session_timeout = '{SILENT_WRITER_SECONDS}s'"
+            conn.exec_driver_sql(limit)
 
     def close(self) -> None:
         """Let waiting commits finish, then drop every connection."""

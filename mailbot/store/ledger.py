@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, insert, select, update
 
 from mailbot.core.consent import (
     GENESIS,
@@ -32,18 +32,11 @@ from mailbot.store.engine import LEDGER_GREW, now
 from mailbot.store.persons import is_person
 from mailbot.store.tables import consent_events, consent_evidence, ledger_head
 
-# Whoever has the head and then says nothing for so long (a frozen process, a host without power)
-# loses it, before those who wait for it give up: else nobody could leave the list of recipients.
-HEAD_IDLE_SECONDS = 20
-
 _NOBODY = Person("", "")  # whom an event about many names
 
 # Made once: in a storm of opt-outs, building a statement takes longer than running it.
 _HEAD = select(ledger_head.c.sequence, ledger_head.c.hash)  # of older schemas as well
 _LOCKED_HEAD = select(ledger_head).with_for_update()
-_LOCKED_HEAD_FOR_A_WHILE = select(
-    ledger_head, func.set_config("idle_in_transaction_session_timeout", bindparam("while"), True)
-).with_for_update()
 _KNOWN = select(consent_events.c.sequence).where(consent_events.c.key == bindparam("named"))
 _LEFT = select(consent_events.c.list_digest).where(consent_events.c.sequence == bindparam("last"))
 _ADD_EVENT = insert(consent_events)
@@ -83,23 +76,14 @@ def head_sequence(conn: Connection) -> int:
 
 
 def locked_head(conn: Connection) -> Head:
-    """The head, locked until the transaction ends: the list changes for nobody else meanwhile.
-
-    PostgreSQL ends a transaction that has it and is idle for HEAD_IDLE_SECONDS.
-    """
-    row = _locked(conn)
+    """The head, locked until the transaction ends: the list changes for nobody else meanwhile."""
+    row = conn.execute(_LOCKED_HEAD).one()
     return Head(row.sequence, row.hash)
-
-
-def _locked(conn: Connection) -> Row[Any]:
-    if conn.dialect.name == "postgresql":
-        return conn.execute(_LOCKED_HEAD_FOR_A_WHILE, {"while": f"{HEAD_IDLE_SECONDS}s"}).one()
-    return conn.execute(_LOCKED_HEAD).one()
 
 
 def locked_tip(conn: Connection) -> Tip:
     """What `append` goes on from, locked as by `locked_head`."""
-    row = _locked(conn)
+    row = conn.execute(_LOCKED_HEAD).one()
     kept = ListSum.of_text(row.list_sum)
     return Tip(
         Head(row.sequence, row.hash),

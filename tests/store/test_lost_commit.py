@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 
 from mailbot.core.consent import Kind, Reason
 from mailbot.core.errors import StoreUnavailable
-from mailbot.store import consent, ledger, proof, suppressions
+from mailbot.core.outbox_states import State
+from mailbot.store import consent, engine, ledger, outbox, proof, suppressions
 from mailbot.store.engine import Connection, Database
 from mailbot.store.restoring import Keeper
 from mailbot.store.tables import consent_events, imports
@@ -19,6 +20,7 @@ from tests.databases import Databases
 from tests.people import event, person
 from tests.servers.faulty_line import At, BlackHole, Cut, End, FaultyLine
 from tests.servers.postgresql import PostgreSQL
+from tests.store.filling import claim, queue_order_status, state_of
 from tests.store.locks import until_waiting
 from tests.store.test_import_races import LINES, import_file
 
@@ -122,8 +124,8 @@ def test_whoever_falls_silent_with_the_ledger_locked_keeps_nobody_from_leaving(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A host without power says no goodbye: its server would keep its locks for hours."""
-    assert ledger.HEAD_IDLE_SECONDS < 30, "shorter than others wait for a lock"
-    monkeypatch.setattr(ledger, "HEAD_IDLE_SECONDS", 1)
+    assert engine.SILENT_WRITER_SECONDS < 30, "shorter than others wait for a lock"
+    monkeypatch.setattr(engine, "SILENT_WRITER_SECONDS", 1)
     near = Database.open(far.engine.url.set(port=postgresql.port).render_as_string())
     with pytest.raises(StoreUnavailable), far.write() as conn:
         leave(conn)
@@ -140,7 +142,7 @@ def test_whoever_falls_silent_with_the_ledger_locked_keeps_nobody_from_leaving(
 def test_a_frozen_process_that_goes_on_is_told_that_it_lost_its_turn(
     databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "HEAD_IDLE_SECONDS", 1)
+    monkeypatch.setattr(engine, "SILENT_WRITER_SECONDS", 1)
     database = Database.open(databases.migrated())
     with pytest.raises(StoreUnavailable, match="idle"), database.write() as conn:
         leave(conn)
@@ -150,6 +152,22 @@ def test_a_frozen_process_that_goes_on_is_told_that_it_lost_its_turn(
     with database.write() as conn:
         assert leave(conn).is_new
     assert events(database) == 2
+    database.close()
+
+
+def test_a_daemon_frozen_in_mid_claim_keeps_its_rows_from_nobody(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SILENT_WRITER_SECONDS", 1)
+    database = Database.open(databases.migrated())
+    queue_order_status(database)
+    [row] = claim(database, by="frozen", lease=0)
+    with pytest.raises(StoreUnavailable, match="idle"), database.write() as conn:
+        assert outbox.give_back(conn, [row.id], claimed_by="frozen") == 1
+        with database.write() as other:  # waits for the row that the frozen one has locked
+            assert outbox.recover_expired(other, resend_after_seconds=600).queued == (row.id,)
+        ledger.head(conn)
+    assert state_of(database, row.id) is State.QUEUED
     database.close()
 
 
