@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mailbot.cli import campaign_audit
 from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
 from mailbot.cli.stop_marketing import who
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mailbot.store.engine import Connection, Database
 
 app = typer.Typer(no_args_is_help=True)
+app.command("audit")(campaign_audit.audit)
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="What the campaign is called.")]
 _Because = Annotated[

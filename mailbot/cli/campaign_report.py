@@ -9,6 +9,7 @@ from datetime import UTC, timedelta
 
 from mailbot.cli.campaign_draft import Draft
 from mailbot.cli.showing import console, counted, moment, print_json, printable, table, words
+from mailbot.core.cells import in_cells
 from mailbot.core.consent import Reason
 from mailbot.core.outbox_states import State
 from mailbot.store import campaign_figures, campaigns
@@ -55,10 +56,10 @@ class Numbers:
             "audience": self.progress.audience,
             "expanded": self.progress.expanded,
             "reachable_now": self.reachable,
-            "excluded_now": dict(self.excluded),
+            "excluded_now": in_cells(self.excluded),
             "waiting": self.waiting,
             "by_state": dict(self.progress.by_state),
-            "withheld": dict(self.progress.withheld),
+            "withheld": in_cells(self.progress.withheld),
         }
 
 
@@ -82,7 +83,7 @@ def show_draft(draft: Draft, *, as_json: bool) -> None:
             "email_column": audience.headings[audience.email_index],
             "lines": audience.good,
             "reachable_now": draft.reachable,
-            "excluded_now": dict(draft.excluded),
+            "excluded_now": in_cells(draft.excluded),
             "left_out": [{"line": bad.line, "why": bad.why} for bad in audience.bad_lines],
             "left_out_count": audience.bad,
             "duplicates": [
@@ -134,7 +135,7 @@ def _show_lines(heading: str, lines: list[str], count: int) -> None:
 def _show_reach(reachable: int, excluded: Mapping[Reason, int]) -> None:
     screen = console()
     screen.print(f"\n  {reachable:>9,}  can be reached now")
-    for reason, count in sorted(excluded.items(), key=lambda pair: -pair[1]):
+    for reason, count in in_cells(excluded).items():
         screen.print(f"  {count:>9,}  on the do-not-send list: {words(reason)}")
 
 
@@ -150,7 +151,7 @@ def show_scheduled(
     if as_json:
         print_json({
             "name": campaign.name, "state": campaign.state, "send_at": campaign.send_at,
-            "reachable_now": reachable, "excluded_now": dict(excluded),
+            "reachable_now": reachable, "excluded_now": in_cells(excluded),
         })  # fmt: skip
         return
     at = campaign.send_at
@@ -221,7 +222,7 @@ def show_one(conn: Connection, name: str, *, as_json: bool) -> None:
     screen.print(f"\n  {numbers.progress.audience:>9,}  people in the audience")
     for state in State:
         if state is State.WITHHELD:
-            for reason, count in sorted(numbers.progress.withheld.items()):
+            for reason, count in in_cells(numbers.progress.withheld).items():
                 screen.print(f"  {count:>9,}  withheld: {words(reason)}")
         elif numbers.state(state):
             screen.print(f"  {numbers.state(state):>9,}  {state}")

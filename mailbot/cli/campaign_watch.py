@@ -14,6 +14,7 @@ from rich.live import Live
 
 from mailbot.cli.campaign_watch_screen import as_line, as_screen
 from mailbot.cli.showing import console, print_json_line
+from mailbot.core.cells import in_cells
 from mailbot.core.outbox_states import State
 from mailbot.store import campaigns, switches
 from mailbot.store.campaign_figures import CampaignTally, Progress
@@ -73,7 +74,7 @@ class Seen:
             "expanded": self.progress.expanded,
             "waiting": self.waiting,
             "by_state": dict(self.progress.by_state),
-            "withheld": dict(self.progress.withheld),
+            "withheld": in_cells(self.progress.withheld),
             "rate_per_second": None if rate is None else round(rate, 1),
             "seconds_left": None if left is None else round(left),
         }

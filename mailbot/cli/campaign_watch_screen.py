@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mailbot.cli.showing import moment, printable, span, words
+from mailbot.core.cells import in_cells
 from mailbot.core.outbox_states import State
 from mailbot.store.tables import CampaignState
 
@@ -93,7 +94,7 @@ def _rows(seen: Seen) -> Iterator[tuple[str, int, str]]:
     by_state = seen.progress.by_state
     for state in _SHOWN:
         if state is State.WITHHELD:
-            listed = sorted(seen.progress.withheld.items(), key=lambda pair: (-pair[1], pair[0]))
+            listed = in_cells(seen.progress.withheld).items()
             yield from ((f"withheld: {words(reason)}", count, "") for reason, count in listed)
             if not listed:
                 yield "withheld", 0, ""

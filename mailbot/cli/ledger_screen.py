@@ -22,13 +22,13 @@ _WHAT_NEXT: Final = (
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Callable[[int], None] | None]:
-    """A bar on standard error while somebody watches a long ledger; None in a pipe."""
+def progress(total: int, what: str = "Events") -> Iterator[Callable[[int], None] | None]:
+    """A bar on standard error while somebody watches a long walk; None in a pipe."""
     screen = console(to_errors=True)
     if not screen.is_terminal:
         yield None
         return
-    columns = (TextColumn("Events"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda done: bar.update(task, completed=done)

@@ -83,7 +83,7 @@ def _postgresql_time(element: DatabaseTime, compiler: SQLCompiler, **kw: Any) ->
     return f"(clock_timestamp() + make_interval(secs => ({seconds})))"
 
 
-class _Ids(TypeDecorator[Collection[int]]):
+class _Ids(TypeDecorator[Collection[Any]]):
     """Many ids as one value: JSON on SQLite, an array on PostgreSQL."""
 
     impl = Text
@@ -93,13 +93,23 @@ class _Ids(TypeDecorator[Collection[int]]):
         is_sqlite = dialect.name == "sqlite"
         return dialect.type_descriptor(Text() if is_sqlite else postgresql.ARRAY(BigInteger))
 
-    def process_bind_param(self, value: Collection[int] | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> Any:
         ids = list(value or ())
         return json.dumps(ids) if dialect.name == "sqlite" else ids
 
 
+class _Texts(_Ids):
+    """Many texts as one value."""
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        is_sqlite = dialect.name == "sqlite"
+        return dialect.type_descriptor(Text() if is_sqlite else postgresql.ARRAY(Text))
+
+
 class OneOf(FunctionElement[bool]):
-    """The condition that `column` is one of the ids bound under `name`.
+    """The condition that `column` is one of the ids (or `texts`) bound under `name`.
 
     Its text is the same for any number of ids, so that a statement is made and prepared once.
     """
@@ -107,8 +117,8 @@ class OneOf(FunctionElement[bool]):
     inherit_cache = True
     type = Boolean()
 
-    def __init__(self, column: ColumnElement[int], name: str) -> None:
-        super().__init__(column, bindparam(name, type_=_Ids()))
+    def __init__(self, column: ColumnElement[Any], name: str, *, texts: bool = False) -> None:
+        super().__init__(column, bindparam(name, type_=_Texts() if texts else _Ids()))
 
     def self_group(self, against: object = None) -> OneOf:  # noqa: ARG002  # SQLAlchemy's hook
         """Itself: SQLite would scan the whole table for SQLAlchemy's “… = 1”."""

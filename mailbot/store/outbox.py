@@ -326,7 +326,9 @@ def recover_expired(conn: Connection, *, resend_after_seconds: float) -> Recover
 def _leave(
     conn: Connection, old: State, condition: ColumnElement[bool], new: State
 ) -> tuple[int, ...]:
-    finished = {"finished_at": DatabaseTime()} if new is State.UNCERTAIN else {}
+    # Nobody knows whether the lost attempt looked at the list: an older number would be no proof.
+    lost = {"finished_at": DatabaseTime(), "list_sequence": None}
+    finished = lost if new is State.UNCERTAIN else {}
     chosen = locked_in_order(conn, outbox, outbox.c.state == old, condition)
     rows = conn.execute(
         update(outbox)

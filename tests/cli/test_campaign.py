@@ -39,17 +39,36 @@ def every(database: Database) -> list[tuple[str, str]]:
 def test_a_draft_says_who_can_be_reached_and_who_is_left_out_and_why(
     mailbot: Shell, database: Database
 ) -> None:
+    leavers = [f"p{number}@example.org" for number in range(5)]
     with database.write() as conn:
-        consent.record(conn, event(Kind.OPT_OUT, "ANN@example.org"))
+        for leaver in leavers:
+            consent.record(conn, event(Kind.OPT_OUT, leaver.upper()))
         consent.record(conn, event(Kind.UNDELIVERABLE, "bob@example.org"))
-    ended = create(mailbot)
+    ended = create(mailbot, people=PEOPLE + "".join(f"{who},P\n" for who in leavers))
     assert ended.code == 0
-    assert "“spring” is a draft for 3 people" in ended.out
-    assert "1  can be reached now" in ended.out
-    assert "1  on the do-not-send list: opt out" in ended.out
-    assert "1  on the do-not-send list: undeliverable" in ended.out
+    assert "“spring” is a draft for 8 people" in ended.out
+    assert "2  can be reached now" in ended.out
+    assert "5  on the do-not-send list: opt out" in ended.out
+    assert "1  on the do-not-send list: fewer than 5 each" in ended.out
     assert "mailbot campaign schedule spring --at" in ended.out
     assert every(database) == [("spring", "draft")]
+
+
+def test_an_audience_of_one_does_not_tell_why_that_one_is_on_the_list(
+    mailbot: Shell, database: Database
+) -> None:
+    with database.write() as conn:
+        consent.record(conn, event(Kind.COMPLAINT, "ann@example.org"))
+    shown = create(mailbot, people="email,first_name\nann@example.org,Ann\n").out
+    shown += mailbot("campaign", "status", "--json").out
+    scheduled = ("campaign", "schedule", "spring", "--now")
+    shown += mailbot(*scheduled).out + mailbot(*scheduled, "--json").out
+    shown += mailbot("campaign", "status", "spring").out + mailbot("status", "--json").out
+    assert "fewer than 5 each" in shown
+    assert '"fewer_than_5_each": 1' in shown
+    listed = mailbot("status", "--json").json["listed"]
+    assert listed == {"complaint": 1}, "the list itself is told by reason: whose, it does not say"
+    assert "complaint" not in shown.replace('"complaint": 1', "", 1)
 
 
 def test_the_subject_may_stand_above_the_letter(mailbot: Shell, database: Database) -> None:
@@ -220,7 +239,7 @@ def test_status_counts_and_names_nobody(mailbot: Shell, database: Database) -> N
     shown = mailbot("campaign", "status").out
     assert [line.split() for line in shown.splitlines()][1][-3:] == ["2", "1", "1"]
     one = mailbot("campaign", "status", "spring").out
-    assert "1  withheld: opt out" in one
+    assert "1  withheld: fewer than 5 each" in one
     assert "1  queued" in one
     assert "@" not in shown + one
 
