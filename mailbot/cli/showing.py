@@ -11,15 +11,18 @@ import re
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from rich import box
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
+from rich.text import Text
 
 # Control characters, and what turns the direction of writing.
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 _PIPE_COLUMNS: Final = 10_000  # never wrapped: one record, one line
+_NARROWEST: Final = 16  # columns for what gives way; an address in less is a riddle
 
 
 def console(*, to_errors: bool = False) -> Console:
@@ -35,9 +38,50 @@ def console(*, to_errors: bool = False) -> Console:
     )
 
 
+class _Listing(Table):
+    """A table where it fits; on a terminal too narrow for it, one row under another, in full."""
+
+    def __init__(self, *, wide: str, **how: Any) -> None:
+        super().__init__(**how)
+        self._wide = wide
+        self._rows: list[tuple[RenderableType | None, ...]] = []
+
+    def add_row(self, *cells: RenderableType | None, **how: Any) -> None:
+        self._rows.append(cells)
+        super().add_row(*cells, **how)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._needs() <= options.max_width:
+            yield from super().__rich_console__(console, options)
+            return
+        for number, row in enumerate(self._rows):
+            if number:
+                yield Text("")
+            one = Table.grid(padding=(0, 1, 0, 0))
+            one.add_column(style="dim", overflow="fold")
+            one.add_column(overflow="fold")
+            for column, cell in zip(self.columns, row, strict=False):
+                if str(cell or ""):
+                    one.add_row(column.header, cell)
+            yield one
+
+    def _needs(self) -> int:
+        """The width under which a column would be cut."""
+        whole = 0
+        for number, column in enumerate(self.columns):
+            cells = [column.header, *(row[number] for row in self._rows if number < len(row))]
+            widest = max(cell_len(line) for cell in cells for line in str(cell or "").split("\n"))
+            whole += 1 + (min(widest, _NARROWEST) if column.header == self._wide else widest)
+        return whole - 1
+
+
 def table(*headings: str, wide: str = "", right: Iterable[str] = ()) -> Table:
-    """A table in which only the column `wide` gives way; those in `right` hold numbers."""
-    made = Table(
+    """A table in which only the column `wide` gives way; those in `right` hold numbers.
+
+    Where even that does not fit the terminal, each row is shown as lines of its own.
+    """
+    made = _Listing(
+        wide=wide,
         box=box.SIMPLE_HEAD if sys.stdout.isatty() else None,
         show_edge=False,
         padding=(0, 1, 0, 0),
