@@ -46,7 +46,7 @@ def create(
             "--audience",
             metavar="FILE.csv",
             readable=False,  # of each file here: reading it says more than typer would
-            help="The people: any columns, UTF-8.",
+            help="The people: any columns.",
         ),
     ],
     text: Annotated[
@@ -67,9 +67,21 @@ def create(
         str | None,
         typer.Option(metavar="COLUMN", help="Which column holds the address, if not “email”."),
     ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=COLUMN", help="Call a column so in the letter; repeat it."),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of the file, if neither UTF-8 nor marked."),
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave lines out that name nobody.")
     ] = False,
+    bad_lines: Annotated[
+        Path | None,
+        typer.Option("--bad-lines", metavar="FILE", help="Write those there, with the reason."),
+    ] = None,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
@@ -83,9 +95,10 @@ def create(
       mailbot campaign create spring --subject "New teas are in" \\
           --text spring.txt --html spring.html --audience customers.csv
       mailbot campaign create spring --text spring.txt \\
-          --audience list.csv --email-column Kunde
+          --audience list.csv --email-column Kunde \\
+          --field first_name=Vorname --encoding windows-1252
     """
-    from mailbot.cli.campaign_draft import create_draft
+    from mailbot.cli.campaign_draft import People, create_draft
     from mailbot.cli.campaign_report import show_draft
 
     draft = create_draft(
@@ -94,9 +107,7 @@ def create(
         subject=subject,
         text_file=text,
         html_file=html,
-        audience_file=audience,
-        email_column=email_column,
-        skip_bad=skip_bad,
+        people=People(audience, email_column, encoding, field or (), skip_bad, bad_lines),
     )
     show_draft(draft, as_json=as_json)
 

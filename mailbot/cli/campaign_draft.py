@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +18,26 @@ from mailbot.core.errors import AudienceError, InputError, TemplateError
 from mailbot.core.mail_headers import has_control_character
 from mailbot.core.preflight import Fault, Severity, campaign_faults, subject_faults
 from mailbot.core.templates import Template, parse_template, render
+from mailbot.lists.bad_lines import BadLinesFile
 from mailbot.outbound import campaigns
 from mailbot.outbound.audience import Audience, read_audience
+from mailbot.outbound.audience_rows import BadLine
 from mailbot.store import campaign_figures
 from mailbot.store.campaigns import Campaign
 
 _MOST_SHOWN = 20  # bad lines in an error message
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Where a campaign's people stand, and how that is to be read."""
+
+    file: Path
+    email_column: str | None = None
+    encoding: str | None = None
+    fields: Sequence[str] = ()  # NAME=COLUMN each
+    skip_bad: bool = False
+    bad_lines: Path | None = None  # where to write what cannot be used
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +58,51 @@ def create_draft(
     subject: str | None,
     text_file: Path,
     html_file: Path | None,
-    audience_file: Path,
-    email_column: str | None,
-    skip_bad: bool,
+    people: People,
 ) -> Draft:
     """Raises TemplateError, AudienceError, RefusedError (name taken), and what opening raises."""
     _check_name(name)
     with opened_for_persons(config) as installation:
         html = _read(html_file) if html_file else None
         template = parse_template(name, _read(text_file), html, subject)
-        audience = read_audience(audience_file, email_column)
+        audience = read_audience(
+            people.file,
+            people.email_column,
+            encoding=people.encoding,
+            fields=read_field_names(people.fields),
+        )
+        _write_bad_lines(audience, people.bad_lines)
         warnings = _refuse_faults(template, audience, installation.settings)
-        _refuse_bad_lines(audience, skip_bad=skip_bad)
+        _refuse_bad_lines(audience, skip_bad=people.skip_bad)
         return _store(installation, name, template, html, audience, warnings)
+
+
+def read_field_names(pairs: Sequence[str]) -> dict[str, str]:
+    """NAME=COLUMN each, as name to column. Raises InputError for what is no pair, or told twice."""
+    fields: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, column = (part.strip() for part in pair.partition("="))
+        what = "" if name and equals and column else "this is not NAME=COLUMN."
+        what = f"the field “{name}” is named twice." if name in fields else what
+        if what:
+            raise InputError(
+                what, where=f"--field {pair}", next_step="Write: --field first_name=Vorname"
+            )
+        fields[name] = column
+    return fields
+
+
+def _write_bad_lines(audience: Audience, path: Path | None) -> None:
+    """Every line that cannot be used, with the reason; no file where there is none."""
+    if path is None or not audience.bad:
+        return
+    file = BadLinesFile(path)
+    for read in audience.every_line():
+        if isinstance(read, BadLine):
+            written = io.StringIO()
+            csv.writer(written, delimiter=audience.rows.delimiter).writerow(read.cells)
+            file.add(read.line, read.why, written.getvalue().rstrip("\r\n"))
+    file.close()
 
 
 def _store(
@@ -141,13 +189,13 @@ def _refuse_bad_lines(audience: Audience, *, skip_bad: bool) -> None:
     if audience.good == 0:
         raise AudienceError(
             "nobody can be written to.",
-            where=str(audience.path),
+            where=audience.where,
             next_step=_listed(audience) or "There is no line below the heading.",
         )
     if audience.bad and not skip_bad:
         raise AudienceError(
             f"{counted(audience.bad, 'line')} cannot be used:{_listed(audience)}",
-            where=str(audience.path),
+            where=audience.where,
             next_step=f"Mend {'it' if audience.bad == 1 else 'them'}, or add --skip-bad to write "
             f"to the other {audience.good:,}. Nothing was created.",
         )

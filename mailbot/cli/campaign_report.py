@@ -78,7 +78,7 @@ def show_draft(draft: Draft, *, as_json: bool) -> None:
         print_json({
             "name": draft.campaign.name,
             "state": draft.campaign.state,
-            "audience_file": str(audience.path),
+            "audience_file": audience.where,
             "columns": audience.columns,
             "email_column": audience.headings[audience.email_index],
             "lines": audience.good,
@@ -101,7 +101,7 @@ def show_draft(draft: Draft, *, as_json: bool) -> None:
     name = draft.campaign.name
     column = audience.headings[audience.email_index]
     people = counted(audience.good - audience.duplicate, "person", "people")
-    screen.print(f"“{name}” is a draft for {people} ({audience.path}, address in “{column}”).")
+    screen.print(f"“{name}” is a draft for {people} ({audience.where}, address in “{column}”).")
     screen.print(f"Fields for the letter: {', '.join(audience.columns)}")
     _show_reach(draft.reachable, draft.excluded)
     _show_lines("left out", [f"line {bad.line}: {bad.why}" for bad in audience.bad_lines],

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from mailbot.core.errors import InputError
+from mailbot.core.text_encodings import known_encoding, marked_encoding
 
 MAX_LINE: Final = 65_536
 _BLOCK: Final = 1 << 20
 _SHOWN: Final = 200  # bytes of a line that is too long
 UNREADABLE: Final = "\ufffd"
-
-# The longer marks first: UTF-32's begins like UTF-16's.
-_MARKS: Final = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,27 +88,17 @@ class LineReader:
         self.digest = digest.hexdigest()
 
     def _begin(self, block: bytes) -> tuple[bytes, codecs.IncrementalDecoder | None]:
-        mark, marked = next(
-            ((mark, name) for mark, name in _MARKS if block.startswith(mark)), (b"", None)
-        )
+        mark, marked = marked_encoding(block)
         name = self.encoding or marked
-        try:
-            io.TextIOWrapper(io.BytesIO(), name)  # refuses base64 and its kind, which make no text
-            known = codecs.lookup(name).name if name else "utf-8"
-            decoder = (
-                None if known == "utf-8" else codecs.getincrementaldecoder(known)(errors="replace")
-            )
-            sample = (
-                block.removeprefix(mark)
-                if decoder is None
-                else decoder.decode(block).encode("utf-8", "replace")
-            )
-        except (LookupError, TypeError, UnicodeError) as error:
-            raise InputError(
-                f"“{name}” is no encoding that mailbot knows.",
-                where="--encoding",
-                next_step="Try utf-8, cp1252, iso-8859-15 or utf-16.",
-            ) from error
+        known = known_encoding(name) if name else "utf-8"
+        decoder = (
+            None if known == "utf-8" else codecs.getincrementaldecoder(known)(errors="replace")
+        )
+        sample = (
+            block.removeprefix(mark)
+            if decoder is None
+            else decoder.decode(block).encode("utf-8", "replace")
+        )
         if b"\n" not in sample and b"\r" in sample:
             self._newline = b"\r"  # as old Macs wrote
         if decoder is not None:

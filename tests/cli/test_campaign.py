@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import json
+
 import pytest
 
 from mailbot.core.consent import Kind
@@ -255,3 +258,44 @@ def test_who_can_be_reached_is_asked_of_the_list_while_somebody_is_left_to_be_qu
     one = mailbot("campaign", "status", "summer").out
     assert "1  queued" in one
     assert "can be reached" not in one
+
+
+def test_another_encoding_and_other_names_for_columns_are_taken_by_name(
+    mailbot: Shell, database: Database
+) -> None:
+    people = "sep=;\r\nKunde;Vorname\r\nann@example.org;Zoë\r\n".encode("cp1252")
+    letter = "Dear {{ first_name }} of {{ first_name }},\n\nnew teas are in.\n"
+    given = ["--email-column", "kunde", "--field", "first_name=Vorname"]
+    refused = create(mailbot, *given, people=people, letter=letter)
+    assert (refused.code, "--encoding windows-1252" in refused.err) == (65, True)
+    made = create(mailbot, *given, "--encoding", "windows-1252", people=people, letter=letter)
+    assert made.code == 0
+    with database.read() as conn:
+        [fields] = conn.exec_driver_sql("SELECT fields FROM audience_members").scalars()
+    assert json.loads(fields) == {"Kunde": "ann@example.org", "first_name": "Zoë"}
+
+
+@pytest.mark.parametrize("pair", ["first_name", "=Vorname", "first_name="])
+def test_what_names_no_column_is_told(mailbot: Shell, pair: str) -> None:
+    ended = create(mailbot, "--field", pair)
+    assert (ended.code, "this is not NAME=COLUMN" in ended.err) == (65, True)
+
+
+def test_three_bad_lines_in_a_hundred_are_written_out_with_their_reasons(mailbot: Shell) -> None:
+    lines = [f"customer{number}@example.org,C{number}" for number in range(97)]
+    lines[10:10] = ["nobody,=1+1", ",Nameless"]
+    lines += ["a@example.org,B,C"]
+    people = "\n".join(["email,first_name", *lines]) + "\n"
+    out = mailbot.folder / "bad.csv"
+    refused = create(mailbot, "--bad-lines", str(out), people=people)
+    assert "3 lines cannot be used" in refused.err
+    written = list(csv.reader(out.read_text().splitlines()))
+    assert written == [
+        ["line", "what is wrong", "the line"],
+        ["12", "'nobody' is not an address", "nobody,=1+1"],
+        ["13", "it has no address", ",Nameless"],
+        ["101", "it has 3 columns, the heading 2", "a@example.org,B,C"],
+    ]
+    assert out.stat().st_mode & 0o077 == 0
+    made = create(mailbot, "--bad-lines", str(out), "--skip-bad", people=people)
+    assert (made.code, "97 people" in made.out) == (0, True)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mailbot.core.errors import AudienceError
-from mailbot.outbound.audience import Audience, BadLine, Duplicate, read_audience
+from mailbot.core.errors import AudienceError, InputError
+from mailbot.outbound.audience import Audience, Duplicate, read_audience
+from mailbot.outbound.audience_rows import BadLine
 
 
 def read(folder: Path, content: str | bytes, column: str | None = None) -> Audience:
@@ -98,7 +99,6 @@ def test_one_person_in_two_spellings_is_a_duplicate(tmp_path: Path) -> None:
     ("content", "where", "words"),
     [
         (b"email\nann@example.org\nzo\xeb@example.org\n", "line 3", "byte 0xeb is not UTF-8"),
-        ("email\n".encode("utf-16"), "line 1", "UTF-16"),
         (b"PK\x03\x04\x14\0", "line 1", "a workbook"),
         (b"\xd0\xcf\x11\xe0\xa1", "line 1", "a workbook"),
         (b"", "line 1", "empty"),
@@ -122,6 +122,94 @@ def test_a_file_that_cannot_be_read_is_told_with_its_line_and_what_to_do(
     assert caught.value.where == f"{tmp_path}/people.csv, {where}"
     assert words in caught.value.what
     assert caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("saved_as", "named"),
+    [
+        ("windows-1252", "windows-1252"), ("utf-8-sig", "UTF-8"), ("utf-16", None),
+        ("utf-32", None), ("utf-16-le", "utf-16-le"), ("iso8859_15", "iso-8859-15"),
+    ],
+)  # fmt: skip
+def test_other_encodings_are_told_by_their_mark_or_by_name(
+    tmp_path: Path, saved_as: str, named: str | None
+) -> None:
+    path = tmp_path / "people.csv"
+    path.write_bytes("email;Ort\r\nzoe@example.org;Köln\r\n".encode(saved_as))
+    [line] = read_audience(path, encoding=named).lines()
+    assert (line.line, line.fields) == (2, {"email": "zoe@example.org", "Ort": "Köln"})
+
+
+def test_an_encoding_that_is_none_or_does_not_fit_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_bytes("email\nann@example.org\nzoë@example.org\n".encode())
+    for name in ("klingon", "base64"):
+        with pytest.raises(InputError, match=f"“{name}” is no encoding"):
+            read_audience(path, encoding=name)
+    with pytest.raises(AudienceError, match="this is not ascii") as caught:
+        read_audience(path, encoding="us-ascii")
+    assert "--encoding" in caught.value.next_step
+
+
+def test_the_line_by_which_excel_names_the_delimiter_is_no_heading(tmp_path: Path) -> None:
+    audience = read(tmp_path, "\ufeffsep=;\r\nemail;a,b\r\nnobody;x\r\nann@example.org;y,z\r\n")
+    assert audience.columns == ("email", "a_b")
+    assert audience.bad_lines == (BadLine(3, "'nobody' is not an address"),)
+    assert [(line.line, line.fields["a_b"]) for line in audience.lines()] == [(4, "y,z")]
+
+
+def test_a_pipe_divides_where_excel_line_says_so(tmp_path: Path) -> None:
+    assert addresses(read(tmp_path, "sep=|\nname|email\nAnn|ann@example.org\n")) == [
+        "ann@example.org"
+    ]
+
+
+def test_columns_get_the_names_that_the_letter_uses(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("E-Mail,Vorname,Ort\nann@example.org,Ann,Ulm\n")
+    audience = read_audience(path, fields={"first_name": "vorname"})
+    [line] = audience.lines()
+    assert line.fields == {"E_Mail": "ann@example.org", "first_name": "Ann", "Ort": "Ulm"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"first_name": "Name"}, "there is no column “Name”"),
+        ({"first name": "Vorname"}, "cannot be the name of a field"),
+        ({"Ort": "Vorname"}, "columns 2 and 3 would both be the field “Ort”"),
+        ({"a": "Vorname", "b": "Vorname"}, "is to be “a” and “b”"),
+    ],
+)
+def test_a_name_for_a_column_that_cannot_be_is_told(
+    tmp_path: Path, fields: dict[str, str], words: str
+) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("email,Vorname,Ort\nann@example.org,Ann,Ulm\n")
+    with pytest.raises(AudienceError, match=words):
+        read_audience(path, fields=fields)
+
+
+def test_what_single_lines_hold_refuses_no_other_line(tmp_path: Path) -> None:
+    audience = read(
+        tmp_path,
+        'email,name\nann@example.org,"An\rn"\nbob@example.org,B\rb\n'
+        f"cy@example.org,{'x' * 140_000}\ndee@example.org,=1+1\n",
+    )
+    assert audience.bad_lines == (
+        BadLine(3, "a carriage return stands in it outside of quotation marks"),
+        BadLine(4, "a cell has more than 131,072 characters"),
+    )
+    assert [(line.line, line.fields["name"]) for line in audience.lines()] == [
+        (2, "An\rn"), (5, "=1+1"),
+    ]  # fmt: skip
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    audience = read(tmp_path, "email\nann@example.org\n")
+    (tmp_path / "people.csv").write_text("email\nann@example.org\nbob@example.org\n")
+    with pytest.raises(AudienceError, match="the file changed while it was read"):
+        list(audience.lines())
 
 
 def test_a_column_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
