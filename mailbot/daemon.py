@@ -61,7 +61,6 @@ _ALIVE_TICK = 5
 _HEAD_TICK = 24 * 3600
 _JOURNAL_TICK = 60  # seconds between two looks whether the database is behind its journal
 _FORGET_TICK = 6 * 3600  # also where a daemon is started anew each day
-_RESEND_AFTER_LEASES = 5
 # Longer than any pause that is still work: a fetch of 500 mails, a slow disk, a look for rows.
 _STUCK_AFTER = 120.0
 
@@ -173,7 +172,7 @@ class _Daemon:
         letterhead = Letterhead.of(settings, token_keys)
         self._our_domain = letterhead.marketing.address.domain
         # The daemon that waits for an answer (ten minutes at most by default) may still write it.
-        self._resend_after = settings.sender.lease_seconds * _RESEND_AFTER_LEASES
+        self._resend_after = settings.sender.lease_seconds * outbox.LATE_ANSWER_LEASES
         self._stop = asyncio.Event()
         self._stop_threads = threading.Event()
         self._sender = self._make_sender(letterhead)

@@ -31,6 +31,7 @@ from mailbot.cli import (
     run,
     status,
     stop_marketing,
+    uncertain_commands,
     why,
 )
 from mailbot.cli import suppress as suppression
@@ -77,6 +78,7 @@ app.add_typer(suppression.app, name="suppress", rich_help_panel=_DO)
 app.command("erase", rich_help_panel=_DO)(erase.erase)
 app.add_typer(campaign.app, name="campaign", rich_help_panel=_DO)
 app.add_typer(order_status.app, name="order-status", rich_help_panel=_DO)
+app.add_typer(uncertain_commands.acknowledgement, name="acknowledgement", rich_help_panel=_DO)
 app.command("stop-marketing", rich_help_panel=_DO)(stop_marketing.stop_marketing)
 app.command("start-marketing", rich_help_panel=_DO)(stop_marketing.start_marketing)
 app.add_typer(db.app, name="db", rich_help_panel=_DAEMON)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from mailbot.cli import order_status_types
+from mailbot.cli import order_status_types, uncertain_commands
 from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 app = typer.Typer(no_args_is_help=True)
+app.command("uncertain")(uncertain_commands.of_order_status)
 app.command("types")(order_status_types.types)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,6 +30,7 @@ from mailbot.store import (
     suppressions,
     switches,
     tallies,
+    uncertain,
 )
 from mailbot.store.engine import Connection, now
 from mailbot.store.journal import Journal, compare
@@ -142,7 +144,8 @@ def look(installation: Opened) -> Situation:
             *([f"marketing is stopped: {marketing.because}"] if marketing.is_on else []),
             *_journal_needs(conn, installation.settings),
             *_mailbox_needs(boxes, at),
-            *_outbox_needs(counts, oldest, at, is_stopped=is_stopped or is_shadow),
+            *(_uncertain_needs(conn) if _is_any_uncertain(counts) else []),
+            *_outbox_needs(oldest, at, is_stopped=is_stopped or is_shadow),
             *_review_needs(items),
             *clock_needs(clock, at),
         ]
@@ -231,22 +234,34 @@ def _mailbox_needs(boxes: list[MailboxStatus], at: datetime) -> list[str]:
     return needs
 
 
-def _outbox_needs(
-    counts: Mapping[tuple[MessageKind, State], int],
-    oldest: datetime | None,
-    at: datetime,
-    *,
-    is_stopped: bool,
-) -> list[str]:
-    needs = []
-    for kind in MessageKind:
-        uncertain = counts.get((kind, State.UNCERTAIN), 0)
-        if uncertain:
-            what = counted(uncertain, f"{kind.replace('_', ' ')} message")
-            needs.append(f"{what} may or may not have arrived (uncertain): mailbot repeats none")
+def _is_any_uncertain(counts: Mapping[tuple[MessageKind, State], int]) -> bool:
+    return any(counts.get((kind, State.UNCERTAIN)) for kind in MessageKind)
+
+
+def _uncertain_needs(conn: Connection) -> list[str]:
+    """Not of an order status that mailbot will send again by itself."""
+    found = [
+        ("campaign", count, f"campaign uncertain {shlex.quote(name)}")
+        for name, count in uncertain.doubts_of_campaigns(conn)
+    ]
+    for kind, command in (
+        (MessageKind.ORDER_STATUS, "order-status uncertain"),
+        (MessageKind.ACKNOWLEDGEMENT, "acknowledgement uncertain"),
+    ):
+        count = uncertain.doubt(conn, uncertain.Group(kind), answer_seconds=0).count
+        found.append((kind.replace("_", " "), count, command))
+    return [
+        f"{counted(count, f'{words} message')} may or may not have arrived (uncertain): "
+        f"decide with `mailbot {command}`"
+        for words, count, command in found
+        if count
+    ]
+
+
+def _outbox_needs(oldest: datetime | None, at: datetime, *, is_stopped: bool) -> list[str]:
     if oldest and at - oldest > _WAITING_TOO_LONG and not is_stopped:
-        needs.append(f"mail that is due waits for {span(at - oldest)}: is mailbot running?")
-    return needs
+        return [f"mail that is due waits for {span(at - oldest)}: is mailbot running?"]
+    return []
 
 
 def _review_needs(items: list[ReviewItem]) -> list[str]:

@@ -176,6 +176,24 @@ def resume(conn: Connection, name: str) -> Campaign:
     return _move(conn, name, (CampaignState.PAUSED,), target, because=None)
 
 
+def reopen(conn: Connection, campaign_id: int) -> None:
+    """Let a campaign that was over send again, for messages that a person has queued once more.
+
+    Raises RefusedError where it was cancelled: nothing of it goes out any more.
+    """
+    conn.execute(
+        update(campaigns)
+        .where(campaigns.c.id == campaign_id, campaigns.c.state == CampaignState.DONE)
+        .values(state=CampaignState.SENDING)
+    )
+    campaign = by_id(conn, campaign_id)
+    if campaign.state is CampaignState.CANCELLED:
+        raise RefusedError(
+            f"the campaign “{campaign.name}” was cancelled: nothing of it is sent again",
+            next_step="Settle these messages as sent, or drop them.",
+        )
+
+
 def cancel(conn: Connection, name: str, because: str) -> Campaign:
     """End it for good: what was sent stays sent, and nothing more goes out from this commit on.
 

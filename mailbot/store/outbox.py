@@ -54,6 +54,7 @@ PRIORITY = {
     MessageKind.ACKNOWLEDGEMENT: 1,
     MessageKind.CAMPAIGN: 2,
 }
+LATE_ANSWER_LEASES = 5  # so long the daemon that waits for an answer may still write it down
 MOST_RESENDS = 3  # of an uncertain order status, under one Message-ID
 
 
