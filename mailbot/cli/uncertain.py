@@ -13,7 +13,7 @@ from typing import IO, Final
 import typer
 
 from mailbot.cli.giving_out import checked_reason, record_giving_out
-from mailbot.cli.opening import Opened, opened, opened_for_persons
+from mailbot.cli.opening import Opened, OpenedForPersons, opened, opened_for_persons
 from mailbot.cli.private_file import private_file, refuse_existing
 from mailbot.cli.showing import console, counted, moment, print_json
 from mailbot.cli.stop_marketing import who
@@ -165,19 +165,19 @@ def _list(config: Path, asked: Asked, *, as_json: bool) -> None:
 
 
 def _settle(config: Path, asked: Asked, *, as_json: bool) -> None:
-    names = None if asked.sent is None else _read_log(asked.sent)
-    with opened(config) if names is None else opened_for_persons(config) as installation:
-        before = _doubt(installation, asked)
+    names = _read_log(asked.sent) if asked.sent is not None else []
+    with opened_for_persons(config) as installation:
         settled = Settled()
-        if names is not None:
-            key = getattr(installation, "person_key", None)
-            taken = _taken(installation, asked, names, key, settled)
+        waiting = _doubt(installation, asked).count
+        if asked.settle is not None and waiting and not asked.is_sure and sys.stdin.isatty():
+            others = " that the log does not name" if asked.sent is not None else ""
+            question = f"All that is uncertain of {asked.about}{others}: {asked.settle}?"
+            typer.confirm(question, abort=True, err=True)  # before anything is done
+        if asked.sent is not None:
+            taken = _taken(installation, asked, names, settled)
             told = f"a person's word ({who()}): the relay's log says that it was taken"
             _carry_out(installation, asked, taken, Decision.SENT, told, settled)
         if asked.settle is not None:
-            if not asked.is_sure and before.count and sys.stdin.isatty():
-                question = f"All that is uncertain of {asked.about}: {asked.settle}?"
-                typer.confirm(question, abort=True, err=True)
             with installation.database.read() as conn:
                 ids = [one.id for one in uncertain.messages(conn, asked.group(conn))]
             told = f"a person's word ({who()}): {asked.settle}"
@@ -236,11 +236,7 @@ def _names(lines: Iterable[str], where: str) -> Iterator[str]:
 
 
 def _taken(
-    installation: Opened,
-    asked: Asked,
-    names: list[str],
-    key: PersonKey | None,
-    settled: Settled,
+    installation: OpenedForPersons, asked: Asked, names: list[str], settled: Settled
 ) -> list[int]:
     """The ids of the messages that these names are about."""
     with installation.database.read() as conn:
@@ -252,8 +248,8 @@ def _taken(
     taken: set[int] = set()
     for name in names:
         found = [by_message_id[name]] if name in by_message_id else []
-        if not found and key is not None:
-            found = by_person.get(_hash_of(name, key), [])
+        if not found:
+            found = by_person.get(_hash_of(name, installation.person_key), [])
         taken.update(found)
         settled.others += not found
     return sorted(taken)

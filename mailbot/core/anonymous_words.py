@@ -1,4 +1,4 @@
-"""What a relay said, without whatever could name somebody: to be counted, and shown to marketing."""
+"""What a relay said, without whatever could name somebody: to be counted, and shown."""
 
 from __future__ import annotations
 

@@ -27,8 +27,10 @@ def test_codes_and_words_stay_and_names_go(reply: str, told: str) -> None:
     assert anonymous(reply) == told
 
 
-@pytest.mark.parametrize("name", ["ann@example.org", "<ann@example.org>", "ann@[192.0.2.7]",
-                                  "ann+tea@example.org,", '"ann"@example.org', "ann@exämple.org"])  # fmt: skip
+@pytest.mark.parametrize("name", [
+    "ann@example.org", "<ann@example.org>", "ann@[192.0.2.7]", "ann+tea@example.org,",
+    '"ann"@example.org', "ann@exämple.org",
+])  # fmt: skip
 def test_no_address_is_left(name: str) -> None:
     assert "@" not in anonymous(f"550 5.1.1 {name} is not wanted ({name})")
     assert "ann" not in anonymous(f"550 5.1.1 {name} is not wanted ({name})")
