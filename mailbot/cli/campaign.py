@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailbot.cli import campaign_audit, uncertain_commands
+from mailbot.cli import campaign_audit, campaign_outcome, uncertain_commands
 from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
 from mailbot.cli.stop_marketing import who
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 app.command("audit")(campaign_audit.audit)
+app.command("report")(campaign_outcome.report)
 app.command("uncertain")(uncertain_commands.of_campaign)
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="What the campaign is called.")]
