@@ -42,21 +42,29 @@ def campaign() -> None:
 @app.command()
 def create(
     name: _Name,
-    audience: Annotated[
-        Path,
-        typer.Option(
-            "--audience",
-            metavar="FILE.csv",
-            readable=False,  # of each file here: reading it says more than typer would
-            help="The people: any columns.",
-        ),
-    ],
     text: Annotated[
         Path,
         typer.Option(
             "--text", "--template", metavar="FILE", readable=False, help="The letter as text."
         ),
     ],
+    audience: Annotated[
+        Path | None,
+        typer.Option(
+            "--audience",
+            metavar="FILE.csv",
+            readable=False,  # of each file here: reading it says more than typer would
+            help="The people: any columns.",
+        ),
+    ] = None,
+    audience_from: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Or an [[audience]] of the settings, with --query."),
+    ] = None,
+    query: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.sql", readable=False, help="One SELECT for that database."),
+    ] = None,
     subject: Annotated[
         str | None,
         typer.Option(help="Else the text begins with a line “Subject: …” and a blank one."),
@@ -99,17 +107,29 @@ def create(
       mailbot campaign create spring --text spring.txt \\
           --audience list.csv --email-column Kunde \\
           --field first_name=Vorname --encoding windows-1252
+      mailbot campaign create spring --text spring.txt \\
+          --audience-from shop --query customers.sql
     """
     from mailbot.cli.campaign_draft import People, create_draft
     from mailbot.cli.campaign_report import show_draft
 
+    file = audience or query
+    is_queried = audience_from is not None and query is not None and encoding is None
+    if file is None or (audience is None) is not is_queried or (query and not is_queried):
+        raise typer.BadParameter(
+            "say who: either --audience FILE.csv, or --audience-from SOURCE with --query FILE.sql "
+            "(and without --encoding)",
+            param_hint="'--audience'",
+        )
     draft = create_draft(
         config,
         name=name,
         subject=subject,
         text_file=text,
         html_file=html,
-        people=People(audience, email_column, encoding, field or (), skip_bad, bad_lines),
+        people=People(
+            file, audience_from, email_column, encoding, field or (), skip_bad, bad_lines
+        ),
     )
     show_draft(draft, as_json=as_json)
 

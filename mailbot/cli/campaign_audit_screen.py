@@ -6,6 +6,7 @@ from typing import Final
 
 from rich.text import Text
 
+from mailbot.cli.campaign_origin import origin_as_json, origin_line
 from mailbot.cli.showing import console, counted, printable, words
 from mailbot.core.audit import BROKEN, UNPROVED, Finding
 from mailbot.core.cells import in_cells
@@ -32,6 +33,7 @@ def as_json(campaign: Campaign, found: Audit) -> dict[str, object]:
         "is_proved": found.is_proved,
         "ledger_length": found.ledger_length,
         "audience": campaign.audience_count,
+        "audience_origin": origin_as_json(campaign),
         "by_state": {state: found.by_state[state] for state in State if found.by_state[state]},
         "bounced_later": found.bounced_later,
         "withheld": in_cells(found.withheld),
@@ -50,6 +52,8 @@ def show_audit(campaign: Campaign, found: Audit) -> None:
         f"“{printable(campaign.name)}” is {campaign.state}. "
         f"The ledger has come to event {found.ledger_length:,}."
     )
+    if origin := origin_line(campaign):
+        screen.print(printable(origin))
     if not _is_over(campaign, found):
         screen.print("It is not over: this is about what left so far.")
     screen.print()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from mailbot.lists.bad_lines import BadLinesFile
 from mailbot.outbound import campaigns
 from mailbot.outbound.audience import Audience, read_audience
 from mailbot.outbound.audience_rows import BadLine
+from mailbot.outbound.queried_audience import queried_audience
 from mailbot.store import campaign_figures
-from mailbot.store.campaigns import Campaign
+from mailbot.store.campaigns import Campaign, Origin
 
 _MOST_SHOWN = 20  # bad lines in an error message
 
@@ -32,7 +34,8 @@ _MOST_SHOWN = 20  # bad lines in an error message
 class People:
     """Where a campaign's people stand, and how that is to be read."""
 
-    file: Path
+    file: Path  # CSV, or the query where there is a `source`
+    source: str | None = None  # an [[audience]] of the settings
     email_column: str | None = None
     encoding: str | None = None
     fields: Sequence[str] = ()  # NAME=COLUMN each
@@ -65,16 +68,28 @@ def create_draft(
     with opened_for_persons(config) as installation:
         html = _read(html_file) if html_file else None
         template = parse_template(name, _read(text_file), html, subject)
-        audience = read_audience(
-            people.file,
-            people.email_column,
-            encoding=people.encoding,
-            fields=read_field_names(people.fields),
+        with _audience(people, installation.settings) as (audience, origin):
+            _write_bad_lines(audience, people.bad_lines)
+            warnings = _refuse_faults(template, audience, installation.settings)
+            _refuse_bad_lines(audience, skip_bad=people.skip_bad)
+            return _store(installation, name, template, html, audience, warnings, origin)
+
+
+@contextmanager
+def _audience(people: People, settings: Settings) -> Iterator[tuple[Audience, Origin | None]]:
+    fields = read_field_names(people.fields)
+    if people.source is None:
+        yield (
+            read_audience(
+                people.file, people.email_column, encoding=people.encoding, fields=fields
+            ),
+            None,
         )
-        _write_bad_lines(audience, people.bad_lines)
-        warnings = _refuse_faults(template, audience, installation.settings)
-        _refuse_bad_lines(audience, skip_bad=people.skip_bad)
-        return _store(installation, name, template, html, audience, warnings)
+        return
+    with queried_audience(
+        settings, people.source, people.file, people.email_column, fields=fields
+    ) as found:
+        yield found
 
 
 def read_field_names(pairs: Sequence[str]) -> dict[str, str]:
@@ -112,6 +127,7 @@ def _store(
     html: str | None,
     audience: Audience,
     warnings: tuple[Fault, ...],
+    origin: Origin | None,
 ) -> Draft:
     with writing(installation):
         pass  # from now on this key is the database's
@@ -123,6 +139,7 @@ def _store(
         text_source=template.text.source,
         html_source=html,
         audience=audience.lines(),
+        origin=origin,
     )
     with installation.database.read() as conn:
         reachable, excluded = campaign_figures.reach(conn, campaign.id)
@@ -182,7 +199,9 @@ def _first_letter_faults(template: Template, audience: Audience) -> list[Fault]:
     if first is None:
         return []
     written = render(template, {**first.fields, **dict.fromkeys(PROVIDED_FIELDS, "…")})
-    return subject_faults(written.subject, f"{template.name}, as line {first.line} would get it")
+    return subject_faults(
+        written.subject, f"{template.name}, as {audience.rows.unit} {first.line} would get it"
+    )
 
 
 def _refuse_bad_lines(audience: Audience, *, skip_bad: bool) -> None:
@@ -194,7 +213,7 @@ def _refuse_bad_lines(audience: Audience, *, skip_bad: bool) -> None:
         )
     if audience.bad and not skip_bad:
         raise AudienceError(
-            f"{counted(audience.bad, 'line')} cannot be used:{_listed(audience)}",
+            f"{counted(audience.bad, audience.rows.unit)} cannot be used:{_listed(audience)}",
             where=audience.where,
             next_step=f"Mend {'it' if audience.bad == 1 else 'them'}, or add --skip-bad to write "
             f"to the other {audience.good:,}. Nothing was created.",
@@ -202,6 +221,9 @@ def _refuse_bad_lines(audience: Audience, *, skip_bad: bool) -> None:
 
 
 def _listed(audience: Audience) -> str:
-    lines = [f"\n  line {bad.line}: {bad.why}" for bad in audience.bad_lines[:_MOST_SHOWN]]
+    lines = [
+        f"\n  {audience.rows.unit} {bad.line}: {bad.why}"
+        for bad in audience.bad_lines[:_MOST_SHOWN]
+    ]
     more = audience.bad - len(lines)
     return "".join(lines) + (f"\n  and {more:,} more" if more else "")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, timedelta
 
 from mailbot.cli.campaign_draft import Draft
+from mailbot.cli.campaign_origin import origin_as_json
 from mailbot.cli.showing import console, counted, moment, print_json, printable, table, words
 from mailbot.core.cells import in_cells
 from mailbot.core.consent import Reason
@@ -54,6 +55,7 @@ class Numbers:
             "created_at": campaign.created_at,
             "send_at": campaign.send_at,
             "audience": self.progress.audience,
+            "audience_origin": origin_as_json(campaign),
             "expanded": self.progress.expanded,
             "reachable_now": self.reachable,
             "excluded_now": in_cells(self.excluded),
@@ -73,12 +75,13 @@ def in_numbers(conn: Connection, campaign: Campaign) -> Numbers:
 
 def show_draft(draft: Draft, *, as_json: bool) -> None:
     """What `create` made, who it would reach, and which lines were left out."""
-    audience = draft.audience
+    audience, unit = draft.audience, draft.audience.rows.unit
     if as_json:
         print_json({
             "name": draft.campaign.name,
             "state": draft.campaign.state,
             "audience_file": audience.where,
+            "audience_origin": origin_as_json(draft.campaign),
             "columns": audience.columns,
             "email_column": audience.headings[audience.email_index],
             "lines": audience.good,
@@ -104,11 +107,11 @@ def show_draft(draft: Draft, *, as_json: bool) -> None:
     screen.print(f"“{name}” is a draft for {people} ({audience.where}, address in “{column}”).")
     screen.print(f"Fields for the letter: {', '.join(audience.columns)}")
     _show_reach(draft.reachable, draft.excluded)
-    _show_lines("left out", [f"line {bad.line}: {bad.why}" for bad in audience.bad_lines],
+    _show_lines("left out", [f"{unit} {bad.line}: {bad.why}" for bad in audience.bad_lines],
                 audience.bad)  # fmt: skip
     _show_lines(
         "there twice, written to once",
-        [f"line {twice.line} repeats line {twice.first_line}" for twice in audience.duplicates],
+        [f"{unit} {twice.line} repeats {unit} {twice.first_line}" for twice in audience.duplicates],
         audience.duplicate,
     )
     for fault in draft.warnings:

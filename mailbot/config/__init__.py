@@ -18,6 +18,7 @@ from mailbot.config.secrets import (
 )
 from mailbot.config.settings import (
     AcknowledgementsSettings,
+    AudienceSettings,
     CampaignsSettings,
     DaemonSettings,
     KeysSettings,
@@ -34,6 +35,7 @@ from mailbot.config.settings import (
 
 __all__ = [
     "AcknowledgementsSettings",
+    "AudienceSettings",
     "CampaignsSettings",
     "DaemonSettings",
     "KeysSettings",

@@ -63,6 +63,7 @@ def across_tables(data: Mapping[str, Any], model: type[BaseModel]) -> list[Confi
         *_same_sender(data),
         *_lease_too_short(lease, wait),
         *_listed_twice(data.get("mailbox"), ("mailbox",), "name"),
+        *_listed_twice(data.get("audience"), ("audience",), "name"),
         *_listed_twice(_setting(data, "keys", "tokens"), ("keys", "tokens"), "id"),
         *_none_can_sign(_setting(data, "keys", "tokens")),
         *_filed_where_mail_is_heard(data.get("mailbox")),

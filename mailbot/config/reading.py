@@ -142,7 +142,7 @@ def _unknown_variables() -> list[ConfigFault]:
     for name in sorted(os.environ):
         table, separator, _ = name.upper().removeprefix(ENVIRONMENT_PREFIX).partition("__")
         is_ours = name.upper().startswith(ENVIRONMENT_PREFIX) and separator
-        if is_ours and table.lower() not in {*Settings.model_fields, "mailbox"}:
+        if is_ours and table.lower() not in {*Settings.model_fields, "mailbox", "audience"}:
             faults.append(ConfigFault(name, *unknown(table.lower(), (), Settings)))
     return faults
 

@@ -92,6 +92,11 @@ def check_secrets(settings: Settings) -> None:
         (f"mailbox[{index}].password_file", box.password_file)
         for index, box in enumerate(settings.mailboxes)
     ]
+    named += [
+        (f"audience[{index}].url_file", source.url_file)
+        for index, source in enumerate(settings.audiences)
+        if source.url_file is not None
+    ]
     readers: list[Callable[[], object]] = [
         partial(read_secret, settings, name, key=key) for key, name in named
     ]

@@ -241,6 +241,34 @@ class CampaignsSettings(_Table):
     from_name: Line = Field(examples=["Hollow & Finch Teas"])
 
 
+class AudienceSettings(_Table):
+    """[[audience]]: a database from which campaigns take their people, read-only."""
+
+    name: Line = Field(examples=["shop"])
+    url: Line | None = Field(
+        default=None, examples=["postgresql+psycopg://reader@db.hollowandfinch.example/shop"]
+    )
+    url_file: SecretName | None = Field(default=None, examples=["shop-database-url"])
+    timeout_seconds: Number = Field(default=300, ge=1, le=7200)
+
+    @field_validator("url", mode="after")
+    @classmethod
+    def _holds_no_password(cls, url: str | None) -> str | None:
+        if url is not None:
+            values.check_no_password(url)
+        return url
+
+    @field_validator("url_file", mode="after")
+    @classmethod
+    def _is_the_only_url(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if "url" in info.data and (info.data["url"] is None) is (name is None):
+            raise InputError(
+                "is missing, and so is url." if name is None else "is set, and so is url.",
+                next_step="Write url, or url_file where the URL holds a password; never both.",
+            )
+        return name
+
+
 class OrderStatusSettings(_Table):
     """[order_status]: whom mail about an order is from, and its wording."""
 
@@ -302,6 +330,7 @@ class Settings(BaseSettings):
     relay: RelaySettings
     sender: SenderSettings = SenderSettings()
     campaigns: CampaignsSettings
+    audiences: tuple[AudienceSettings, ...] = Field(default=(), alias="audience")
     order_status: OrderStatusSettings
     acknowledgements: AcknowledgementsSettings = AcknowledgementsSettings()
     retention: RetentionSettings = RetentionSettings()

@@ -160,6 +160,15 @@ def _store_url(url: str) -> str:
     return url
 
 
+def check_no_password(url: str) -> None:
+    """Raise InputError where a database URL holds a password."""
+    if ":" in url.partition("://")[2].rpartition("@")[0]:
+        raise InputError(
+            "holds a password, and no secret may stand here.",
+            next_step="Write the whole URL into a file of its own, and name that as url_file.",
+        )
+
+
 def _database_file(rest: str) -> str:
     """Three slashes and a relative path: beside the configuration. Four: an absolute path."""
     name, question_mark, options = rest.removeprefix("/").partition("?")

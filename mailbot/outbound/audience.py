@@ -64,14 +64,14 @@ class Audience:
     def every_line(self) -> Iterator[AudienceLine | BadLine]:
         """Each line below the heading, good or bad; blank ones are left out."""
         for line, cells in self.rows.records():
-            if line == self.rows.heading_line:
+            if line == self.rows.heading_number:
                 continue
             yield cells if isinstance(cells, BadLine) else self._judge(line, cells)
 
     @property
     def where(self) -> str:
         """What a message calls the file."""
-        return str(self.rows.path)
+        return self.rows.name
 
     def _judge(self, line: int, cells: list[str]) -> AudienceLine | BadLine:
         if len(cells) != len(self.columns):
@@ -104,8 +104,15 @@ def read_audience(
     AudienceError, naming file and line, for a file that cannot be read at all, and InputError for
     an encoding that nobody knows.
     """
-    rows, headings = _divided(open_rows(path, encoding))
-    where = f"{path}, line {rows.heading_line}"
+    return audience_of(open_rows(path, encoding), email_column, fields)
+
+
+def audience_of(
+    rows: CsvRows, email_column: str | None, fields: Mapping[str, str] | None
+) -> Audience:
+    """Like `read_audience`, for rows that are open."""
+    rows, headings = _divided(rows)
+    where = rows.heading_where
     columns = _columns(where, headings, fields or {})
     return _counted(Audience(rows, headings, columns, _email_index(where, headings, email_column)))
 
@@ -162,12 +169,12 @@ def _mark(address: Address) -> int:
 
 def _divided(rows: CsvRows) -> tuple[CsvRows, tuple[str, ...]]:
     """The file with its delimiter, and the heading's cells: only one delimiter may divide it."""
-    where = f"{rows.path}, line {rows.heading_line}"
+    where = rows.heading_where
     readings = {}
     for delimiter in (rows.delimiter,) if rows.delimiter else _DELIMITERS:
-        line, cells = next(replace(rows, delimiter=delimiter).records(), (0, []))
-        if line != rows.heading_line or isinstance(cells, BadLine):
-            what = "the file is empty." if line == 0 else "the first line is no heading."
+        line, cells = next(replace(rows, delimiter=delimiter).records(), (-1, []))
+        if line != rows.heading_number or isinstance(cells, BadLine):
+            what = "the file is empty." if line < 0 else "the first line is no heading."
             raise AudienceError(what, where=where, next_step="Write the columns' names there.")
         readings[delimiter] = tuple(cell.strip() for cell in cells)
     dividing = [delimiter for delimiter, cells in readings.items() if len(cells) > 1]

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -43,6 +44,27 @@ class CsvRows:
     heading_line: int
     delimiter: str
     stamp: Stamp
+    query: str = ""  # the query's file, where a query gave these rows: they count from 1
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.query or str(self.path)
+
+    @property
+    def unit(self) -> str:
+        """What messages call one of its records."""
+        return "row" if self.query else "line"
+
+    @property
+    def heading_where(self) -> str:
+        """Where the columns get their names."""
+        return self.query or f"{self.path}, line {self.heading_line}"
+
+    @property
+    def heading_number(self) -> int:
+        """The number by which `records` gives the heading."""
+        return 0 if self.query else self.heading_line
 
     def records(self) -> Iterator[tuple[int, list[str] | BadLine]]:
         """Each record from the heading on with the number of its first line, without blank ones.
@@ -54,21 +76,22 @@ class CsvRows:
         for _ in range(1, self.heading_line):
             next(lines, None)
         reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
-        while True:
-            line = reader.line_num + self.heading_line
+        for row in count():
+            line = row if self.query else reader.line_num + self.heading_line
             try:
                 cells = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield line, self._judged(error, line, reader.line_num + self.heading_line - 1)
+                is_long = not self.query and reader.line_num + self.heading_line - 1 > line
+                yield line, self._judged(error, line, is_long=is_long)
                 continue
-            if any(cell.strip() for cell in cells):
+            if self.query or any(cell.strip() for cell in cells):
                 yield line, cells
 
-    def _judged(self, error: csv.Error, first: int, last: int) -> BadLine:
+    def _judged(self, error: csv.Error, first: int, *, is_long: bool) -> BadLine:
         reason = str(error)
-        if last > first or "unexpected end" in reason:
+        if is_long or "unexpected end" in reason:
             raise AudienceError(
                 "a quotation mark is opened here and not closed.",
                 where=f"{self.path}, line {first}",

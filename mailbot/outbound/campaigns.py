@@ -20,7 +20,7 @@ from mailbot.core.templates import Template, parse_template
 from mailbot.outbound.delivery import Outgoing
 from mailbot.outbound.letterhead import Letterhead
 from mailbot.store import campaigns, expansion
-from mailbot.store.campaigns import Campaign, Member
+from mailbot.store.campaigns import Campaign, Member, Origin
 from mailbot.store.engine import Database
 from mailbot.store.expansion import Part
 from mailbot.store.outbox import ClaimedRow
@@ -54,6 +54,7 @@ def create(
     text_source: str,
     html_source: str | None,
     audience: Iterable[AudienceLine],
+    origin: Origin | None = None,
 ) -> Campaign:
     """Store template and audience as a draft.
 
@@ -63,7 +64,12 @@ def create(
     read_template(name, subject, text_source, html_source)  # refuse before anything is stored
     with database.write() as conn:
         campaign_id = campaigns.create(
-            conn, name=name, subject=subject, text_source=text_source, html_source=html_source
+            conn,
+            name=name,
+            subject=subject,
+            text_source=text_source,
+            html_source=html_source,
+            origin=origin,
         )
     lines = iter(audience)
     while chunk := list(islice(lines, _LOAD_CHUNK)):

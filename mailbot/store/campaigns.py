@@ -41,6 +41,15 @@ _CANCELLED = {
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an audience came from: the settings' name for a database, SQL, its SHA-256 in hex."""
+
+    source: str
+    query: str
+    query_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class Campaign:
     """One campaign as it stands."""
 
@@ -56,6 +65,7 @@ class Campaign:
     expanded_count: int  # its rows in the outbox
     is_expanded: bool
     because: str | None
+    origin: Origin | None = None  # None: of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,13 @@ class Member:
 
 
 def create(
-    conn: Connection, *, name: str, subject: str, text_source: str, html_source: str | None
+    conn: Connection,
+    *,
+    name: str,
+    subject: str,
+    text_source: str,
+    html_source: str | None,
+    origin: Origin | None = None,
 ) -> int:
     """A new campaign that waits for its audience (`finish_loading`); returns its id.
 
@@ -78,6 +94,8 @@ def create(
     fresh = {
         "name": name, "state": CampaignState.LOADING, "subject": subject,
         "text_source": text_source, "html_source": html_source, "created_at": now(conn),
+        "audience_source": origin and origin.source, "audience_query": origin and origin.query,
+        "audience_query_hash": origin and origin.query_hash,
     }  # fmt: skip
     if insert_unless_there(conn, campaigns, fresh) == 0:
         raise RefusedError(
@@ -145,6 +163,8 @@ def _campaign(row: Any) -> Campaign:
         row.id, row.name, CampaignState(row.state), row.subject, row.text_source,
         row.html_source, row.created_at, row.send_at, row.audience_count, row.expanded_count,
         row.expanded_at is not None, row.because,
+        None if row.audience_source is None else
+        Origin(row.audience_source, row.audience_query, row.audience_query_hash),
     )  # fmt: skip
 
 

@@ -282,6 +282,10 @@ campaigns = Table(
     Column("expanded_to", Hash),
     Column("expanded_at", UtcDateTime),  # since when all of it is there
     Column("because", Text),  # why it is paused or cancelled
+    # Where its people came from, if by query: the settings' name for the database, SQL, SHA-256.
+    Column("audience_source", Text),
+    Column("audience_query", Text),
+    Column("audience_query_hash", String(64)),
     _one_of("state", CampaignState),
 )
 
