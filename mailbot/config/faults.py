@@ -249,7 +249,8 @@ def _example(location: Location, model: type[BaseModel]) -> str:
     """`key = value` as it could stand in the file, or the head of the table."""
     key, field = str(location[-1]), _field_at(model, location)
     heads = dict(_tables(model))
-    if len(location) == 1:
+    if len(location) == 1 or (len(location) == 2 and isinstance(location[1], int)):
+        key = str(location[0])  # a whole table, or one of several
         head = next((head for head in heads if head.strip("[]") == key), key)
         return f"{head} on a line of its own, and its settings below"
     if field is None:
