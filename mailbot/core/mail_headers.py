@@ -32,7 +32,7 @@ _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'
 _PLAIN: Final = re.compile(r"[\x21-\x7e]{1,60}(?: [\x21-\x7e]{1,60})*")
 _MESSAGE_ID: Final = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]{1,300}>")
 _LIST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,255}")
-_TOKEN_LINE: Final = re.compile(r"[\x21-\x7e]{1,200}")
+_TOKEN_LINE: Final = re.compile(r"[\x21-\x7e]{1,400}")  # a campaign and the longest domain
 _URL: Final = re.compile(r"https://[\x21\x23-\x3b\x3d\x3f-\x5b\x5d\x5f\x61-\x7a\x7e]{1,900}")
 _MAILTO_ADDRESS: Final = re.compile(r"[A-Za-z0-9.!$'*+_~-]{1,64}@[A-Za-z0-9._-]{1,255}")
 _LINE_BREAKS: Final = "\u2028\u2029"
@@ -59,6 +59,11 @@ def mailbox_line(field: str, name: str, address: Address) -> bytes:
     name = name.strip()
     _refuse_control_characters(f"The name in {field}", name)
     spec = address.envelope
+    if len(spec.encode()) > MAX_LINE - len(field) - len(": "):
+        raise InputError(
+            f"{spec[:80]!r} is longer than a line of a mail may be.",
+            next_step="No mailbox has such a name (RFC 5321 allows 64 bytes): correct the address.",
+        )
     if not name:
         return f"{field}: {spec}".encode() + CRLF
     phrase = _phrase(name, len(field) + 2)

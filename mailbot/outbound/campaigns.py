@@ -34,6 +34,7 @@ _LOCK_SECONDS = 0.015  # aimed at for a part; its COMMIT comes on top
 _WORK_SECONDS = 0.7  # of each second: the ticker has other work
 _CANCEL_PART = 500
 _COMPOSERS_KEPT = 8
+_FEEDBACK_NAME_CHARS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,5 +237,6 @@ class CampaignLetters:
 
 
 def _feedback_name(campaign: Campaign) -> str:
-    """The campaign as Feedback-ID may name it: ASCII, without a colon."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", campaign.name).strip("-") or f"c{campaign.id}"
+    """The campaign as Feedback-ID may name it: ASCII, without a colon, short."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", campaign.name).strip("-")
+    return plain[:_FEEDBACK_NAME_CHARS].strip("-") or f"c{campaign.id}"

@@ -31,7 +31,7 @@ from mailbot.core.outbox_states import State
 from mailbot.store.columns import DatabaseTime, UtcDateTime
 from mailbot.store.copying import may_copy
 from mailbot.store.engine import now
-from mailbot.store.outbox import PRIORITY
+from mailbot.store.outbox import PRIORITY, message_id_domain
 from mailbot.store.tables import CampaignState, audience_members, campaigns, outbox
 
 _RANDOM_BYTES: Final = 16  # of a Message-ID: a delivery report that names it has seen our mail
@@ -84,7 +84,8 @@ def expand(conn: Connection, campaign_id: int, *, our_domain: str, limit: int) -
         at = now(conn)
         added = conn.execute(_ADD[conn.dialect.name], {
             "of": campaign_id, "after": reached, "through": last, "at": at, "mark": _mark(at),
-            "random": secrets.token_bytes(_RANDOM_BYTES * members), "end": f"@{our_domain}>",
+            "random": secrets.token_bytes(_RANDOM_BYTES * members),
+            "end": f"@{message_id_domain(our_domain)}>",
         }).rowcount  # fmt: skip
     is_last = members < limit
     expanded: int = conn.execute(

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -58,6 +58,10 @@ LATE_ANSWER_LEASES = 5  # so long the daemon that waits for an answer may still 
 MOST_RESENDS = 3  # of an uncertain order status, under one Message-ID
 
 
+# What the column's 120 characters leave beside the longest left side, a campaign's 43 digits.
+_MESSAGE_ID_DOMAIN: Final = 120 - 43 - len("<@>")
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimedRow:
     """One claimed row with what is needed to compose it."""
@@ -77,7 +81,17 @@ class ClaimedRow:
 
 def new_message_id(domain: str) -> str:
     """A Message-ID nobody can guess: a delivery report that names it has seen our mail."""
-    return f"<{secrets.token_hex(16)}@{domain}>"
+    return f"<{secrets.token_hex(16)}@{message_id_domain(domain)}>"
+
+
+def message_id_domain(domain: str) -> str:
+    """What of a domain stands in our Message-IDs: as many of its last labels as the column takes.
+
+    The random left side alone makes an id unique, and nothing asks the DNS for the right one.
+    """
+    while len(domain) > _MESSAGE_ID_DOMAIN and "." in domain:
+        domain = domain.partition(".")[2]
+    return domain
 
 
 def enqueue_order_status(

@@ -355,3 +355,11 @@ class TestAcknowledgements:
         message = acknowledgement(in_reply_to="<last@x>", references=thread)
         known = message["References"].split()
         assert (known[0], known[-1], len(known)) == ("<m0@x>", "<last@x>", 10)
+
+
+def test_an_address_longer_than_a_line_of_mail_is_refused_by_name() -> None:
+    longest = parse_address("é" * 300 + "@shop.example")
+    giant = parse_address("🍵" * 260 + "@shop.example")
+    assert campaign(recipient=Recipient(longest)).needs_smtputf8
+    with pytest.raises(InputError, match="longer than a line of a mail"):
+        campaign(recipient=Recipient(giant))
