@@ -66,7 +66,7 @@ def examine(config: Path) -> Iterator[Finding]:
         return
     yield Finding(Level.OK, "settings", f"{settings.path} can be read.")
     try:
-        check_secrets(settings)
+        check_secrets(settings, with_audiences=True)
     except ConfigError as error:
         yield from _faults(error)
     else:

@@ -86,8 +86,11 @@ def load_token_keys(settings: Settings) -> TokenKeys:
     return TokenKeys(tuple(keys))
 
 
-def check_secrets(settings: Settings) -> None:
-    """Read every secret once. Raises ConfigError with all faults: what a start would trip over."""
+def check_secrets(settings: Settings, *, with_audiences: bool = False) -> None:
+    """Read every secret once. Raises ConfigError with all faults: what a start would trip over.
+
+    The URLs of audiences only where they are asked for: opt-outs are heard without them.
+    """
     named = [
         (f"mailbox[{index}].password_file", box.password_file)
         for index, box in enumerate(settings.mailboxes)
@@ -95,7 +98,7 @@ def check_secrets(settings: Settings) -> None:
     named += [
         (f"audience[{index}].url_file", source.url_file)
         for index, source in enumerate(settings.audiences)
-        if source.url_file is not None
+        if with_audiences and source.url_file is not None
     ]
     readers: list[Callable[[], object]] = [
         partial(read_secret, settings, name, key=key) for key, name in named

@@ -21,7 +21,7 @@ from mailbot.config import AudienceSettings, Settings, read_secret
 from mailbot.core.errors import AudienceError
 from mailbot.outbound.audience import Audience, audience_of
 from mailbot.outbound.audience_rows import open_rows
-from mailbot.store.audience_query import asked
+from mailbot.store.audience_query import Answer, asked
 from mailbot.store.campaigns import Origin
 
 _LARGEST_QUERY = 1024 * 1024  # bytes
@@ -45,22 +45,49 @@ def queried_audience(
     query = _query(query_file)
     url = wanted.url or read_secret(settings, wanted.url_file or "", key="audience.url_file")
     origin = Origin(source, query, hashlib.sha256(query.encode()).hexdigest())
-    with tempfile.TemporaryDirectory(prefix="mailbot-audience-") as folder:  # ours alone
-        path = Path(folder) / "rows.csv"
-        where = f"audience “{source}”"
-        with (
-            asked(url, query, where=where, query_where=str(query_file),
-                  seconds=wanted.timeout_seconds) as answer,
-            path.open("w", encoding="utf-8", errors="replace", newline="") as file,
-        ):  # fmt: skip
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(answer.columns)
-            for row in answer.rows:
-                writer.writerow([as_text(value) for value in row])
+    with _private_folder() as folder:
+        path = folder / "rows.csv"
+        with asked(
+            url,
+            query,
+            where=f"audience “{source}”",
+            query_where=str(query_file),
+            seconds=wanted.timeout_seconds,
+        ) as answer:
+            _write(path, answer)
         rows = replace(
             open_rows(path, "utf-8"), query=str(query_file), heading_line=1, delimiter=","
         )
         yield audience_of(rows, email_column, fields), origin
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="mailbot-audience-")
+    except OSError as error:
+        raise _no_room(error, tempfile.gettempdir()) from error
+    with folder as name:
+        yield Path(name)
+
+
+def _write(path: Path, answer: Answer) -> None:
+    try:
+        with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(answer.columns)
+            for row in answer.rows:
+                writer.writerow([as_text(value) for value in row])
+    except OSError as error:
+        raise _no_room(error, str(path.parent)) from error
+
+
+def _no_room(error: OSError, folder: str) -> AudienceError:
+    return AudienceError(
+        f"the rows cannot be kept here while they are read ({(error.strerror or '').lower()}).",
+        where=folder,
+        next_step="Make room, or name another folder by the environment variable TMPDIR.",
+    )
 
 
 def as_text(value: Any) -> str:

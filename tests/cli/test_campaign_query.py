@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import tempfile
+from collections.abc import Callable
 
 import pytest
 
+from mailbot.config import check_secrets, load
+from mailbot.core.errors import ConfigError
 from mailbot.store.engine import Database
 from tests.cli.conftest import Ended, Shell
 
@@ -34,6 +38,14 @@ def create(mailbot: Shell, *more: str, query: str = QUERY, setting: str = "") ->
         "--text", mailbot.write("letter.txt", "Dear {{ first_name }},\n\n{{ total }}.\n"),
         "--audience-from", "shop", "--query", mailbot.write("q.sql", query), *more,
     )  # fmt: skip
+
+
+def faulty(check: Callable[[], None]) -> set[str]:
+    try:
+        check()
+    except ConfigError as error:
+        return {fault.key for fault in error.faults}
+    return set()
 
 
 def test_bad_rows_are_told_by_number_and_create_nothing(mailbot: Shell) -> None:
@@ -101,3 +113,21 @@ def test_a_fault_of_the_query_names_its_line(mailbot: Shell) -> None:
     ended = create(mailbot, query="SELECT email\nFROM cutsomers\n")
     assert ended.code == 65
     assert f"{mailbot.folder}/q.sql, line 2: The database said: no such table" in ended.err
+
+
+def test_a_missing_url_file_is_told_by_check_and_keeps_no_daemon_from_starting(
+    mailbot: Shell,
+) -> None:
+    ended = create(mailbot, setting='url_file = "shop-url"')
+    assert (ended.code, "shop-url does not exist" in " ".join(ended.err.split())) == (78, True)
+    settings = load(mailbot.config)
+    with_them = faulty(lambda: check_secrets(settings, with_audiences=True))
+    assert with_them - faulty(lambda: check_secrets(settings)) == {"audience[0].url_file"}
+
+
+def test_a_place_that_cannot_keep_the_rows_is_told(
+    mailbot: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(mailbot.folder / "nowhere"))
+    ended = create(mailbot)
+    assert (ended.code, "TMPDIR" in ended.err) == (65, True)
