@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailbot.cli import campaign_audit, campaign_outcome, uncertain_commands
+from mailbot.cli import (
+    campaign_audit,
+    campaign_outcome,
+    campaign_preflight,
+    uncertain_commands,
+)
 from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
 from mailbot.cli.stop_marketing import who
 
@@ -22,6 +27,7 @@ app = typer.Typer(no_args_is_help=True)
 app.command("audit")(campaign_audit.audit)
 app.command("report")(campaign_outcome.report)
 app.command("uncertain")(uncertain_commands.of_campaign)
+app.command("preflight")(campaign_preflight.preflight)
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="What the campaign is called.")]
 _Because = Annotated[
@@ -157,6 +163,7 @@ def schedule(
     from mailbot.cli.campaign_report import show_scheduled
     from mailbot.cli.opening import opened
     from mailbot.cli.sending_time import read_sending_time
+    from mailbot.outbound.preflight import House, refuse_faulty
     from mailbot.store import campaign_figures, campaigns
     from mailbot.store import engine as store
 
@@ -165,6 +172,9 @@ def schedule(
     if now and zone is not None:
         raise typer.BadParameter("--now needs no zone", param_hint="'--zone'")
     with opened(config) as installation:
+        with installation.database.read() as conn:
+            draft = campaigns.get(conn, name)
+            refuse_faulty(conn, draft, House.of(installation.settings))
         with installation.database.write() as conn:
             moment = store.now(conn)
             send_at = read_sending_time(at, zone, moment) if at is not None else moment

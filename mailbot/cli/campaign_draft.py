@@ -13,11 +13,12 @@ from mailbot.cli.opening import OpenedForPersons, opened_for_persons, writing
 from mailbot.cli.showing import counted
 from mailbot.config import Settings
 from mailbot.core.address import parse_address
+from mailbot.core.checklist import all_faults, law_checks, letter_checks
 from mailbot.core.compose import PROVIDED_FIELDS
 from mailbot.core.consent import Reason
 from mailbot.core.errors import AudienceError, InputError, TemplateError
 from mailbot.core.mail_headers import has_control_character
-from mailbot.core.preflight import Fault, Severity, campaign_faults, subject_faults
+from mailbot.core.preflight import Fault, Severity, subject_faults
 from mailbot.core.templates import Template, parse_template, render
 from mailbot.lists.bad_lines import BadLinesFile
 from mailbot.outbound import campaigns
@@ -173,15 +174,12 @@ def _read(path: Path) -> str:
 
 def _refuse_faults(template: Template, audience: Audience, settings: Settings) -> tuple[Fault, ...]:
     """The warnings. Raises TemplateError with every error at once."""
-    faults = [
-        *campaign_faults(
-            template,
-            audience.columns,
-            parse_address(settings.campaigns.from_address),
-            parse_address(settings.order_status.from_address),
-            settings.shop.postal_address,
-        )
-    ]
+    law = law_checks(
+        parse_address(settings.campaigns.from_address),
+        parse_address(settings.order_status.from_address),
+        settings.shop.postal_address,
+    )
+    faults = all_faults([*letter_checks(template, audience.columns), *law])
     errors = [fault for fault in faults if fault.severity is Severity.ERROR]
     if not errors:
         errors = _first_letter_faults(template, audience)

@@ -48,40 +48,30 @@ class Fault:
     next_step: str
 
 
-def campaign_faults(
-    template: Template,
-    fields_available: Collection[str],
-    sender: Address,
-    order_status_sender: Address,
-    postal_address: str,
-    *,
-    opt_out_words: Iterable[str] = (OPT_OUT_WORD,),
-) -> tuple[Fault, ...]:
-    """Everything wrong with a campaign that shows without its audience; empty means ready."""
-    faults = [
-        *missing_field_faults(template, fields_available),
-        *subject_faults(
-            _shown(template.subject.source), place_of(template.name, "subject"), opt_out_words
-        ),
-        *_text_faults(template),
+def sender_faults(sender: Address, order_status_sender: Address) -> list[Fault]:
+    """Offers and order status from one address: who blocks the one would lose the other."""
+    if sender.match_key != order_status_sender.match_key:
+        return []
+    return [
+        _error(
+            "from_address",
+            f"offers and order status would both come from {sender.text}.",
+            "Give campaigns an address of their own: who blocks one must still get the other.",
+        )
     ]
-    if sender.match_key == order_status_sender.match_key:
-        faults.append(
-            _error(
-                "from_address",
-                f"offers and order status would both come from {sender.text}.",
-                "Give campaigns an address of their own: who blocks one must still get the other.",
-            )
+
+
+def postal_address_faults(postal_address: str) -> list[Fault]:
+    """No postal address to put under an offer, or hardly one."""
+    if len(postal_address.strip()) >= _MIN_POSTAL_CHARS:
+        return []
+    return [
+        _error(
+            "postal_address",
+            "there is no postal address to put under an offer.",
+            "Set shop.postal_address (16 CFR 316.5 and 15 USC 7704(a)(5) ask for one).",
         )
-    if len(postal_address.strip()) < _MIN_POSTAL_CHARS:
-        faults.append(
-            _error(
-                "postal_address",
-                "there is no postal address to put under an offer.",
-                "Set shop.postal_address (16 CFR 316.5 and 15 USC 7704(a)(5) ask for one).",
-            )
-        )
-    return tuple(faults)
+    ]
 
 
 def order_status_faults(
@@ -89,13 +79,13 @@ def order_status_faults(
 ) -> tuple[Fault, ...]:
     """Errors where subject or opening read as an offer; warnings for such words further down."""
     subject_place = place_of(template.name, "subject")
-    subject = _shown(template.subject.source)
+    subject = shown_of(template.subject.source)
     faults = [
         *_sales_faults(subject, subject_place, Severity.ERROR),
         *subject_faults(subject, subject_place, opt_out_words),
-        *_text_faults(template),
+        *text_faults(template),
     ]
-    bodies = [(place_of(template.name, "text"), _shown(template.text.source))]
+    bodies = [(place_of(template.name, "text"), shown_of(template.text.source))]
     if template.html is not None:
         bodies.append((place_of(template.name, "html"), _text_of(template.html.source)))
     for place, body in bodies:
@@ -164,14 +154,14 @@ def _fold(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def _shown(source: str) -> str:
+def shown_of(source: str) -> str:
     """What a template's source shows whatever its fields hold."""
     return _MARKUP.sub("", source)
 
 
 def _text_of(html_source: str) -> str:
     """What a reader sees of the HTML, about: tags become line breaks, head and style vanish."""
-    shown = _shown(html_source)
+    shown = shown_of(html_source)
     seen, hidden_in, at = [], "", 0
     for tag in _HTML_TAG.finditer(shown):
         if not hidden_in:
@@ -184,7 +174,8 @@ def _text_of(html_source: str) -> str:
     return "\n".join([*seen, "" if hidden_in else shown[at:]])
 
 
-def _text_faults(template: Template) -> Iterator[Fault]:
+def text_faults(template: Template) -> Iterator[Fault]:
+    """A text part with nothing in it."""
     if not template.text.source.strip():
         yield _error(
             place_of(template.name, "text"),

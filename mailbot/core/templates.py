@@ -32,6 +32,7 @@ MAX_SUBJECT_CHARS: Final = 500
 
 _SUBJECT_LINE: Final = re.compile(r"subject:[ \t]*(.*)", re.IGNORECASE)
 _TAG: Final = re.compile(r"{%[^{}]*%}")
+_PICTURE_INSIDE: Final = re.compile(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/]{1000}")
 _MISSING: Final = re.compile(r"'(.+)' is undefined")
 
 
@@ -109,10 +110,14 @@ def render(template: Template, fields: Mapping[str, object]) -> Rendered:
 
 def _tidied(name: str, source: str) -> str:
     if len(source) > MAX_SOURCE_CHARS:
+        picture = _PICTURE_INSIDE.search(source)
+        line = f", line {source.count(chr(10), 0, picture.start()) + 1}" if picture else ""
+        inside = " A picture is written into it." if picture else ""
+        instead = " Put the picture on your website, and name its address." if picture else ""
         raise TemplateError(
-            f"has {len(source)} characters.",
-            where=name,
-            next_step=f"A template may have {MAX_SOURCE_CHARS}.",
+            f"has {len(source):,} characters.{inside}",
+            where=f"{name}{line}",
+            next_step=f"A template may have {MAX_SOURCE_CHARS:,}.{instead}",
         )
     lines = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join(map(_keep_line_end, lines))

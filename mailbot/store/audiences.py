@@ -1,14 +1,18 @@
-"""Many members into an audience at once: one statement, prepared once, whichever the driver.
+"""An audience's members: many in at once, and out again one after another.
 
-SQLAlchemy would build each row's parameters anew, which takes longer than the database does.
+In by one statement, prepared once, whichever the driver: SQLAlchemy would build each row's
+parameters anew, which takes longer than the database does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
+
+from mailbot.store.tables import audience_members
 
 # line, address (None where it is not kept), person_hash, untagged_hash, fields as JSON
 MemberRow = tuple[int, str | None, str, str, str]
@@ -40,6 +44,28 @@ def add(conn: Connection, campaign_id: int, rows: Sequence[MemberRow]) -> int:
         "campaign": campaign_id, "lines": lines, "addresses": addresses, "persons": persons,
         "untagged": untagged, "fields": fields,
     }).rowcount  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMember:
+    """One member as the letter sees it; `address` is None once it was forgotten or erased."""
+
+    line: int  # of the audience file
+    address: str | None
+    fields: Mapping[str, Any]
+
+
+def members(conn: Connection, campaign_id: int) -> Iterator[StoredMember]:
+    """Every member in the order of the file. Memory stays flat."""
+    chosen = (
+        select(audience_members.c.line, audience_members.c.address, audience_members.c.fields)
+        .where(audience_members.c.campaign_id == campaign_id)
+        .order_by(audience_members.c.line)
+        .execution_options(yield_per=1000)
+    )
+    with conn.execute(chosen) as rows:
+        for row in rows:
+            yield StoredMember(row.line, row.address, row.fields)
 
 
 def let_planner_know(conn: Connection) -> None:
