@@ -107,7 +107,7 @@ def _is_judged(row: Row[Any]) -> bool:
 def _count(made: Audit, page: Sequence[Row[Any]]) -> None:
     for row in page:
         made.by_state[State(row.state)] += 1
-        if row.withheld_reason is not None:
+        if row.state == State.WITHHELD and row.withheld_reason is not None:
             made.withheld[Reason(row.withheld_reason)] += 1
 
 

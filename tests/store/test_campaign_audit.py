@@ -97,8 +97,10 @@ def test_a_row_that_was_sent_against_the_list_is_found(database: Database) -> No
     campaign_under_way(database, ANN, BOB)
     record(database, Kind.OPT_OUT, ANN)
     send_all(database)
-    forge(database, ANN, state=State.SENT, withheld_reason=None)
-    assert audited(database).findings == {Finding.LISTED: 1, Finding.PROVED: 1}
+    forge(database, ANN, state=State.SENT)  # the reason is still there: it was not withheld
+    found = audited(database)
+    assert found.findings == {Finding.LISTED: 1, Finding.PROVED: 1}
+    assert found.withheld == {}
 
 
 @pytest.mark.parametrize("state", [State.UNCERTAIN, State.BOUNCED, State.REJECTED])
