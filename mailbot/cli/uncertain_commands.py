@@ -48,8 +48,8 @@ def of_campaign(
 
     The connection was lost at the end of the message, or the daemon was killed:
     nobody but the relay knows. mailbot sends none of them again by itself.
-    --settle again queues them once more under the same Message-ID, and the list is
-    looked at again before each. What is written by --list is recorded in the ledger.
+    --settle again queues them once more under the same Message-ID, and the list
+    is looked at again before each. What --list writes is recorded in the ledger.
 
     [bold]Examples[/bold]
       mailbot campaign uncertain spring
@@ -72,8 +72,8 @@ def of_order_status(
 ) -> None:
     """Decide about order status that is uncertain after three resends; without options, count it.
 
-    --settle again queues it once more under the same Message-ID; sent and drop end
-    it. What is written by --list is recorded in the ledger.
+    --settle again queues it once more under the same Message-ID; sent and drop
+    end it. What --list writes is recorded in the ledger.
 
     [bold]Examples[/bold]
       mailbot order-status uncertain
