@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
-from mailbot.cli import order_status_types, uncertain_commands
+from mailbot.cli import order_status_report, order_status_types, uncertain_commands
 from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 app = typer.Typer(no_args_is_help=True)
 app.command("uncertain")(uncertain_commands.of_order_status)
 app.command("types")(order_status_types.types)
+app.command("report")(order_status_report.report)
 
 
 @app.callback()
@@ -49,7 +47,9 @@ def send(
 
     Each is answered once it is safely stored, "known" where its key was handed
     over before. A line with a fault is told and the others are taken; the exit
-    code is then 65. To hand the same input over again is harmless.
+    code is then 65. To hand the same input over again is harmless; a key that
+    comes again with other content is a fault, and its first message stays.
+    With --json there is one answer for each line that is not blank, by number.
 
     [bold]Examples[/bold]
       mailbot order-status send --type shipped --to ann@example.org \\
@@ -66,21 +66,14 @@ def send(
     if type_ or to or key or field:
         given = one(type_, to, key, field or [])
     elif file is not None:
-        given = from_lines(_lines_of(file))
+        with file.open("rb") as opened:
+            is_all_good = hand_over_all(config, from_lines(opened), as_json=as_json)
+        if not is_all_good:
+            raise typer.Exit(65)
+        return
     else:
         if sys.stdin.isatty():
             sys.stderr.write("One JSON object a line; Ctrl-D ends.\n")
-        given = from_lines(_lines(sys.stdin.buffer))
+        given = from_lines(sys.stdin.buffer)
     if not hand_over_all(config, given, as_json=as_json):
         raise typer.Exit(65)
-
-
-def _lines_of(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as opened:
-        yield from _lines(opened)
-
-
-def _lines(source: BinaryIO) -> Iterator[bytes]:
-    """Line by line, each as soon as it is there."""
-    while line := source.readline(1024 * 1024 + 1):
-        yield line

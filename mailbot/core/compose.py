@@ -128,6 +128,11 @@ class OrderStatusComposer:
         self._template = template
         self._letters = _Letters(sender, shop)
 
+    def render(self, recipient: Recipient) -> Rendered:
+        """What the customer will read. Raises TemplateError, InputError, as composing would."""
+        mailbox_line("To", recipient.name, recipient.address)
+        return self._letters.render(self._template, recipient)
+
     def compose(self, recipient: Recipient, message_id: str, date: datetime) -> Composed:
         """Raises TemplateError for a missing field, InputError for a bad header."""
         rendered = self._letters.render(self._template, recipient)

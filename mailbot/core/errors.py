@@ -53,6 +53,10 @@ class NotFoundError(InputError):
     """A campaign, a message type or a review item of that name does not exist."""
 
 
+class KeyReusedError(InputError):
+    """An idempotency key was handed over again with other content; the first one stays."""
+
+
 class RefusedError(MailbotError):
     """mailbot understands and will not do it, because a rule of the house forbids it."""
 

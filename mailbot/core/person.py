@@ -62,6 +62,10 @@ class PersonKey:
         untagged = exact if untagged_key == address.match_key else self._hash(untagged_key)
         return Person(exact, untagged)
 
+    def content_digest(self, content: bytes) -> str:
+        """64 hex digits by which the same content is known again, and nobody can guess it."""
+        return self._mac("content", content)
+
     def hasher(self) -> Callable[[str], str]:
         """What hashes one match key after another like `identify`, several times faster.
 

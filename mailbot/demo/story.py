@@ -18,9 +18,9 @@ from mailbot.demo.letters import NO_OFFER, Letter, Received
 from mailbot.demo.servers import MailServers
 from mailbot.demo.stage import Stage
 from mailbot.inbound.watch import account_of
-from mailbot.outbound import campaigns, order_status
+from mailbot.outbound import campaigns
 from mailbot.outbound.campaigns import AudienceLine
-from mailbot.outbound.order_status import OrderStatus
+from mailbot.outbound.order_status import HandOver, OrderStatus
 from mailbot.outbound.order_status_types import OrderStatusTypes
 from mailbot.store import campaign_figures, mailboxes, outbox
 from mailbot.store import campaigns as stored_campaigns
@@ -107,7 +107,7 @@ def _is_done(stage: Stage, offer: Offer) -> bool:
 
 def _hand_over_orders(stage: Stage) -> None:
     """The shop system's part: what `mailbot order-status send` does."""
-    types = OrderStatusTypes()
+    handing = HandOver(OrderStatusTypes(), stage.person_key, stage.letterhead)
     for order in cast.ORDERS_SENT:
         message = OrderStatus(
             order.type,
@@ -116,7 +116,7 @@ def _hand_over_orders(stage: Stage) -> None:
             {"order_number": order.number, "name": order.customer.name},
         )
         with stage.database.write() as conn:
-            order_status.hand_over(conn, message, types, stage.person_key, stage.letterhead)
+            handing.store(conn, [handing.check(message)])
 
 
 def _orders_went_out(stage: Stage) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -33,21 +34,7 @@ class OrderStatusTypes:
         is sent as text alone. Raises TemplateError, naming file and line, for one that cannot be
         read, or that reads as an offer (16 CFR 316.3).
         """
-        shipped = _sources(resources.files("mailbot") / "data" / "order_status")
-        own = _sources(templates_dir) if templates_dir else {}
-        _refuse_bad_names(own, shipped, templates_dir)
-        for name in own:
-            if name.endswith(".txt"):
-                shipped.pop(name.replace(".txt", ".html"), None)
-        sources = {**own, **{name: text for name, text in shipped.items() if name not in own}}
-        shared = {name: text for name, text in sources.items() if name.startswith("_")}
-        self._templates: dict[str, Template] = {}
-        for name, text in sources.items():
-            if name.endswith(".txt") and not name.startswith("_"):
-                with _by_file(templates_dir, own):
-                    self._templates[name.removesuffix(".txt")] = _parsed(
-                        name.removesuffix(".txt"), text, sources, shared
-                    )
+        self._templates = _read(templates_dir) if templates_dir else _shipped()
 
     @property
     def names(self) -> list[str]:
@@ -63,6 +50,30 @@ class OrderStatusTypes:
                 f"“{type_name}” is no order-status type",
                 next_step=f"The types are: {', '.join(self.names)}.",
             ) from None
+
+
+@cache
+def _shipped() -> dict[str, Template]:
+    """Mailbot's own, compiled once a process."""
+    return _read(None)
+
+
+def _read(templates_dir: Path | None) -> dict[str, Template]:
+    shipped = _sources(resources.files("mailbot") / "data" / "order_status")
+    own = _sources(templates_dir) if templates_dir else {}
+    _refuse_bad_names(own, shipped, templates_dir)
+    for name in own:
+        if name.endswith(".txt"):
+            shipped.pop(name.replace(".txt", ".html"), None)
+    sources = {**own, **{name: text for name, text in shipped.items() if name not in own}}
+    shared = {name: text for name, text in sources.items() if name.startswith("_")}
+    templates = {}
+    for name, text in sources.items():
+        if name.endswith(".txt") and not name.startswith("_"):
+            type_name = name.removesuffix(".txt")
+            with _by_file(templates_dir, own):
+                templates[type_name] = _parsed(type_name, text, sources, shared)
+    return templates
 
 
 def _parsed(

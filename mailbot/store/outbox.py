@@ -103,6 +103,7 @@ def enqueue_order_status(
     fields: Mapping[str, object],
     idempotency_key: str,
     our_domain: str,
+    content_digest: str | None = None,
 ) -> bool:
     """Queue one order-status message; False where this idempotency key was handed over before."""
     return _enqueue(
@@ -114,7 +115,16 @@ def enqueue_order_status(
         fields=fields,
         idempotency_key=idempotency_key,
         our_domain=our_domain,
+        content_digest=content_digest,
     )
+
+
+def content_digest_of(conn: Connection, idempotency_key: str) -> str | None:
+    """What was handed over under this key, as its digest; None for what an older mailbot took."""
+    found: str | None = conn.execute(
+        select(outbox.c.content_digest).where(outbox.c.idempotency_key == idempotency_key)
+    ).scalar()
+    return found
 
 
 def enqueue_acknowledgement(
@@ -158,6 +168,7 @@ def _enqueue(
     fields: Mapping[str, object],
     idempotency_key: str | None,
     our_domain: str,
+    content_digest: str | None = None,
 ) -> bool:
     at = now(conn)
     row = {
@@ -173,6 +184,7 @@ def _enqueue(
         "not_before": at,
         "created_at": at,
         "message_id": new_message_id(our_domain),
+        "content_digest": content_digest,
     }
     return insert_unless_there(conn, outbox, row) == 1
 

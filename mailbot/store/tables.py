@@ -312,6 +312,11 @@ IS_NO_CAMPAIGN = text("kind <> 'campaign'")
 _IS_DUE_FIRST = text(f"{IS_CLAIMABLE.text} AND {IS_NO_CAMPAIGN.text}")
 # Not only to be small: SQLite, after an ANALYZE, would take this index for order status as well.
 _IS_DUE_OFFER = text(f"{IS_CLAIMABLE.text} AND campaign_id IS NOT NULL")
+# What the shop is told of an order status: each state in which it may stay.
+IS_UNTOLD = text(
+    "kind = 'order_status' AND (told_state IS NULL OR told_state <> state) AND state IN"
+    " ('sent', 'bounced', 'rejected', 'expired', 'withheld', 'uncertain', 'cancelled')"
+)
 
 outbox = Table(
     "outbox",
@@ -339,6 +344,10 @@ outbox = Table(
     Column("withheld_reason", String(20)),
     Column("last_reply", Text),
     Column("finished_at", UtcDateTime),
+    Column("content_digest", String(64)),  # keyed, of what the shop handed over
+    # What of an order status the shop was told last, and where that stands in the order of changes.
+    Column("told_state", String(12)),
+    Column("told_sequence", BigKey),
     _one_of("kind", MessageKind),
     _one_of("state", State),
     CheckConstraint("(kind = 'campaign') = (campaign_id IS NOT NULL)", name="campaign_has_one"),
@@ -356,7 +365,18 @@ outbox = Table(
     Index("ix_outbox_leased", "lease_until",
           sqlite_where=IS_LEASED, postgresql_where=IS_LEASED),
     Index("ix_outbox_state", "campaign_id", "state", "id"),
+    Index("ix_outbox_told_sequence", "told_sequence", unique=True),
+    Index("ix_outbox_untold", "finished_at", "id", sqlite_where=IS_UNTOLD,
+          postgresql_where=IS_UNTOLD),
 )  # fmt: skip
+
+# One row: how many changes have got their place. Locked by whoever gives places, before any other.
+told_head = Table(
+    "told_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigKey, nullable=False),
+)
 
 delivery_attempts = Table(
     "delivery_attempts",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from mailbot.core.consent import Kind
 from mailbot.core.errors import StoreUnavailable
@@ -38,9 +40,73 @@ def test_the_same_key_is_never_queued_twice(mailbot: Shell, database: Database) 
     mailbot("order-status", "send", given=line("a"))
     ended = mailbot("order-status", "send", "--json", given=line("a") + line("b"))
     assert [json.loads(one) for one in ended.out.splitlines()] == [
-        {"idempotency_key": "a", "status": "known"}, {"idempotency_key": "b", "status": "queued"},
-    ]  # fmt: skip
+        {"line": 1, "idempotency_key": "a", "status": "known"},
+        {"line": 2, "idempotency_key": "b", "status": "queued"},
+    ]
     assert queued(database) == 2
+
+
+@pytest.mark.parametrize(
+    "other", [{"to": "bob@example.org"}, {"type": "delivered"}, {"fields": {"order_number": "8"}}]
+)
+def test_the_same_key_with_other_content_is_refused_and_the_first_stays(
+    mailbot: Shell, database: Database, other: dict[str, Any]
+) -> None:
+    given = line("a") + line("a", **other) + line("b")  # in one transaction
+    ended = mailbot("order-status", "send", given=given)
+    assert (ended.code, ended.out) == (65, "queued  a\nqueued  b\n")
+    assert "line 2, a: this idempotency key was handed over before with other content" in ended.err
+    again = mailbot("order-status", "send", "--json", given=line("a", **other))  # in a later one
+    assert (again.code, again.json["status"], again.json["idempotency_key"]) == (65, "refused", "a")
+    with database.read() as conn:
+        [message, _] = deliveries.messages_to(conn, person(ANN))
+    assert message.type == "shipped"
+    assert queued(database) == 2
+
+
+def test_fields_in_another_order_are_the_same_content(mailbot: Shell) -> None:
+    one = {"order_number": "7", "name": "Ann"}
+    two = {"name": "Ann", "order_number": "7"}
+    ended = mailbot("order-status", "send", given=line("a", fields=one) + line("a", fields=two))
+    assert (ended.code, ended.out) == (0, "queued  a\nknown  a\n")
+
+
+def test_what_an_older_mailbot_took_is_known_whatever_it_was(
+    mailbot: Shell, database: Database
+) -> None:
+    mailbot("order-status", "send", given=line("a"))
+    with database.write() as conn:
+        conn.execute(text("UPDATE outbox SET content_digest = NULL"))
+    ended = mailbot("order-status", "send", given=line("a", type="paid"))
+    assert (ended.code, ended.out) == (0, "known  a\n")
+
+
+def test_each_line_has_one_answer_in_json_also_where_it_is_wrong(mailbot: Shell) -> None:
+    lines = [line(f"k{number}") for number in range(1, 11)]
+    lines[6] = '{"type": "shipped"\n'
+    lines[7] = line("k8", type="offer")
+    ended = mailbot("order-status", "send", "--json", given="".join(lines))
+    told = [json.loads(one) for one in ended.out.splitlines()]
+    assert ended.code == 65
+    assert [one["line"] for one in told] == list(range(1, 11))
+    assert [one["status"] for one in told] == ["queued"] * 6 + ["refused"] * 2 + ["queued"] * 2
+    assert [told[6]["idempotency_key"], told[7]["idempotency_key"]] == [None, "k8"]
+    assert "no JSON" in told[6]["what"]
+
+
+def test_a_last_line_without_its_end_is_read_and_blank_lines_count(mailbot: Shell) -> None:
+    ended = mailbot("order-status", "send", "--json", given="\n\n" + line("a").rstrip("\n"))
+    assert ended.json == {"line": 3, "idempotency_key": "a", "status": "queued"}
+
+
+def test_a_subject_that_its_fields_turn_into_an_offer_is_refused(
+    mailbot: Shell, database: Database
+) -> None:
+    sold = line("a", fields={"order_number": "7: 20% off everything, buy now"})
+    ended = mailbot("order-status", "send", given=sold)
+    assert (ended.code, queued(database)) == (65, 0)
+    assert "'20% off', 'buy now'" in ended.err
+    assert "316.3" in ended.err
 
 
 def test_one_message_by_options(mailbot: Shell, database: Database) -> None:
@@ -69,6 +135,17 @@ FAULTS = {
     "no key": (line("").encode(), "idempotency_key"),
     "an unknown word": (line("x", colour="red").encode(), "colour"),
     "a missing field": (line("x", fields={}).encode(), "order_number"),
+    "not a number": (line("x", fields={"order_number": float("nan")}).encode(), "JSON has not"),
+    "a NUL": (line("x", fields={"order_number": "7\0"}).encode(), "NUL"),
+    "a line break in the subject": (
+        line("x", fields={"order_number": "7\nBcc: all"}).encode(),
+        "line break",
+    ),
+    "items that are no list of lines": (
+        line("x", fields={"order_number": "7", "items": [{"quantity": 2}]}).encode(),
+        "name",
+    ),
+    "two megabytes": (line("x", fields={"note": "x" * 2_000_000}).encode(), "longer than 1 MB"),
     "half an emoji": (line("x\ud83d").encode(), "half of a character"),
     "latin-1": (
         line("x", to="zo\u00eb@example.org").encode().replace(b"\\u00eb", b"\xeb"),
@@ -241,3 +318,33 @@ def test_with_a_wrong_type_nothing_is_handed_over(mailbot: Shell, database: Data
     ended = mailbot("order-status", "send", given=line("a"))
     assert (ended.code, ended.out) == (65, "")
     assert queued(database) == 0
+
+
+def test_the_report_tells_by_key_what_became_of_each_message(
+    mailbot: Shell, database: Database
+) -> None:
+    mailbot("order-status", "send", given=line("a") + line("b") + line("c"))
+    assert mailbot("order-status", "report").out == "Nothing to tell yet.\n"
+    with database.write() as conn:
+        conn.execute(text(
+            "UPDATE outbox SET state = 'withheld', withheld_reason = 'undeliverable',"
+            " finished_at = '2027-03-01 09:30:00.000000' WHERE idempotency_key = 'b'"
+        ))  # fmt: skip
+    told = mailbot("order-status", "report", "--json").json
+    assert told == {
+        "changes": [{
+            "idempotency_key": "b", "type": "shipped", "state": "withheld",
+            "changed_at": "2027-03-01T09:30:00+00:00", "reason": "undeliverable", "reply": None,
+        }],
+        "cursor": 1, "has_more": False,
+    }  # fmt: skip
+    assert mailbot("order-status", "report", "--after", "1", "--json").json["changes"] == []
+    shown = mailbot("order-status", "report").out
+    assert "2027-03-01 09:30 withheld b   undeliverable" in shown
+    assert "report --after 1" in shown
+
+
+def test_a_cursor_that_was_never_given_is_refused(mailbot: Shell) -> None:
+    ended = mailbot("order-status", "report", "--after", "7")
+    assert (ended.code, ended.out) == (65, "")
+    assert "restored from a backup" in ended.err

@@ -13,6 +13,7 @@ from mailbot.core.errors import StoreError
 from mailbot.core.outbox_states import State
 from mailbot.store import consent, erasure, outbox
 from mailbot.store.engine import Database, now
+from mailbot.store.order_reports import changes_after
 from mailbot.store.tables import outbox as rows
 from tests.outbound.conftest import House, until
 from tests.outbound.sending import ANN, is_over, order_status
@@ -94,6 +95,52 @@ async def test_a_cell_of_the_policy_table(
     put_on_the_list(house.database, [reason] if reason else [])
     told = reason if state is WITHHELD else None
     assert await what_became_of_it(house) == (state, told)
+
+
+@pytest.mark.parametrize("reason", [one for one in Reason if one is not Reason.UNDELIVERABLE])
+async def test_order_status_comes_from_its_own_sender_without_a_marketing_header(
+    house: House, reason: Reason
+) -> None:
+    queue(house.database, ORDER)
+    put_on_the_list(house.database, [reason])
+    assert await what_became_of_it(house) == (SENT, None)
+    (taken,) = house.relay.to(ANN)
+    message = taken.message
+    assert message["From"].addresses[0].addr_spec == "orders@shop.example"
+    marketing = {
+        "List-Unsubscribe",
+        "List-Unsubscribe-Post",
+        "List-Id",
+        "Feedback-ID",
+        "Precedence",
+    }
+    assert marketing.isdisjoint(message.keys())
+    [change] = changes_after(house.database, 0, 10).changes
+    assert (change.state, change.withheld_reason) == (SENT, None)
+
+
+async def test_the_shop_is_told_of_an_order_that_was_withheld_as_undeliverable(
+    house: House,
+) -> None:
+    queue(house.database, ORDER)
+    put_on_the_list(house.database, [Reason.OPT_OUT, Reason.UNDELIVERABLE])
+    assert await what_became_of_it(house) == (WITHHELD, Reason.UNDELIVERABLE)
+    [change] = changes_after(house.database, 0, 10).changes
+    assert (change.idempotency_key, change.state) == ("o1", WITHHELD)
+    assert change.withheld_reason is Reason.UNDELIVERABLE
+
+
+async def test_an_order_that_is_handed_over_last_goes_before_a_campaign_that_waits(
+    house: House,
+) -> None:
+    house.connections = 1
+    customers = [f"customer-{number}@example.org" for number in range(30)]
+    campaign_under_way(house.database, *customers)
+    order_status(house.database)
+    async with house.sending():
+        await until(is_over(house.database))
+    assert house.relay.taken[0].recipient == ANN
+    assert len(house.relay.taken) == 31
 
 
 @pytest.mark.parametrize(("kind", "reasons", "told"), SEVERAL)
