@@ -8,7 +8,7 @@ BIN := .venv/bin
 # What follows the command: make demo ARGS=--keep, make test ARGS="-k token"
 ARGS :=
 
-.PHONY: help setup servers demo check test test-system test-invariants corpora fuzz bench lock clean
+.PHONY: help setup servers demo check test test-system test-invariants corpora fuzz bench pictures lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ fuzz: setup  ## fuzz what reads mail, guided by coverage (ARGS="--minutes 10")
 
 bench: setup  ## speed beside a baseline of the same run, at ten million (QUICK=1: in three minutes)
 	$(BIN)/python -m tests.benchmarks.run
+
+pictures: setup servers  ## our mails in a browser, light and dark, into docs/images/
+	$(BIN)/python -m tests.pictures.make
 
 lock: setup  ## make requirements.lock anew from pyproject.toml (ARGS=--upgrade: with newer versions)
 	.ci/lock $(ARGS)
