@@ -78,7 +78,8 @@ _LOOK: Final = """
       box.left + box.width / 2, box.top + box.height / 2);
     const isSeen = link.checkVisibility(
       { opacityProperty: true, visibilityProperty: true });
-    if (!isSeen || !at || !link.contains(at) || !link.innerText.trim()) say('is a link nobody sees', link);
+    if (!isSeen || !at || !link.contains(at) || !link.innerText.trim())
+      say('is a link nobody sees', link);
   }
   window.scrollTo(0, 0);
   return faults;
