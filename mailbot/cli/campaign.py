@@ -12,6 +12,7 @@ from mailbot.cli import (
     campaign_audit,
     campaign_outcome,
     campaign_preflight,
+    campaign_preview,
     uncertain_commands,
 )
 from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
@@ -28,6 +29,7 @@ app.command("audit")(campaign_audit.audit)
 app.command("report")(campaign_outcome.report)
 app.command("uncertain")(uncertain_commands.of_campaign)
 app.command("preflight")(campaign_preflight.preflight)
+app.command("preview")(campaign_preview.preview)
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="What the campaign is called.")]
 _Because = Annotated[

@@ -220,20 +220,23 @@ class CampaignLetters:
 
     async def _composer(self, campaign_id: int) -> CampaignComposer:
         campaign = await self._database.look(lambda conn: campaigns.by_id(conn, campaign_id))
-        sender = self._letterhead.marketing
-        composer = CampaignComposer(
-            read_template(
-                campaign.name, campaign.subject, campaign.text_source, campaign.html_source
-            ),
-            sender,
-            self._letterhead.shop,
-            list_id=f"offers.{sender.address.domain}",
-            feedback_id=f"{_feedback_name(campaign)}:campaign:{sender.address.domain}",
-        )
+        composer = composer_of(campaign, self._letterhead)
         while len(self._composers) >= _COMPOSERS_KEPT:
             self._composers.pop(next(iter(self._composers)))
         self._composers[campaign_id] = composer
         return composer
+
+
+def composer_of(campaign: Campaign, letterhead: Letterhead) -> CampaignComposer:
+    """What writes this campaign's letters. Raises TemplateError, InputError."""
+    sender = letterhead.marketing
+    return CampaignComposer(
+        read_template(campaign.name, campaign.subject, campaign.text_source, campaign.html_source),
+        sender,
+        letterhead.shop,
+        list_id=f"offers.{sender.address.domain}",
+        feedback_id=f"{_feedback_name(campaign)}:campaign:{sender.address.domain}",
+    )
 
 
 def _feedback_name(campaign: Campaign) -> str:

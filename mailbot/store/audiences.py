@@ -55,6 +55,21 @@ class StoredMember:
     fields: Mapping[str, Any]
 
 
+def member_at(conn: Connection, campaign_id: int, line: int) -> StoredMember | None:
+    """The first member from `line` of the file on whose address is kept; None where none is."""
+    row = conn.execute(
+        select(audience_members.c.line, audience_members.c.address, audience_members.c.fields)
+        .where(
+            audience_members.c.campaign_id == campaign_id,
+            audience_members.c.line >= line,
+            audience_members.c.address.is_not(None),
+        )
+        .order_by(audience_members.c.line)
+        .limit(1)
+    ).first()
+    return StoredMember(row.line, row.address, row.fields) if row is not None else None
+
+
 def members(conn: Connection, campaign_id: int) -> Iterator[StoredMember]:
     """Every member in the order of the file. Memory stays flat."""
     chosen = (
