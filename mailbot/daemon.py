@@ -32,6 +32,7 @@ from mailbot.config import (
 )
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.errors import MailbotError, WrongPersonKey
+from mailbot.core.pace import Limits
 from mailbot.core.person import PersonKey
 from mailbot.core.tokens import TokenKeys
 from mailbot.inbound import review
@@ -196,6 +197,9 @@ class _Daemon:
             claimed_by=self._claimed_by,
             policy_version=self._settings.shop.policy_version,
             sends_marketing=self._is_right_key,
+            pace=Limits(
+                self._settings.campaigns.per_hour, self._settings.campaigns.per_hour_and_domain
+            ),
         )
 
     def _make_watchers(self, shop: Shop) -> list[_Watcher]:

@@ -35,6 +35,20 @@ _Name = Annotated[str, typer.Argument(metavar="NAME", help="What the campaign is
 _Because = Annotated[
     str, typer.Option("--because", metavar="TEXT", help="Why; it stays with the campaign.")
 ]
+_By = Annotated[
+    str, typer.Option("--by", metavar="NAME", help="Who does it: else your login name.")
+]
+_PerHour = Annotated[
+    int | None,
+    typer.Option("--per-hour", metavar="N", min=1, max=10_000_000, help="At most so many an hour."),
+]
+_PerHourAndDomain = Annotated[
+    int | None,
+    typer.Option(
+        "--per-hour-and-domain", metavar="N", min=1, max=10_000_000,
+        help="And to each recipient domain.",
+    ),
+]  # fmt: skip
 
 
 @app.callback()
@@ -152,43 +166,65 @@ def schedule(
         str | None, typer.Option("--zone", metavar="ZONE", help="Like Europe/Berlin.")
     ] = None,
     now: Annotated[bool, typer.Option("--now", help="Start at once.")] = False,
+    quiet: Annotated[
+        str | None,
+        typer.Option("--quiet", metavar="HOURS", help='Nothing goes out in them; or "none".'),
+    ] = None,
+    per_hour: _PerHour = None,
+    per_hour_and_domain: _PerHourAndDomain = None,
+    by: _By = "",
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
     """Say when a draft is to be sent; again, to change it while it waits.
 
+    Without --quiet the hours of the settings hold, by clocks in --zone. The pace
+    of the settings holds for all campaigns together, this one for it alone.
+
     [bold]Examples[/bold]
       mailbot campaign schedule spring --at "2027-03-01 09:00" \\
           --zone Europe/Berlin
-      mailbot campaign schedule spring --now
+      mailbot campaign schedule spring --now --per-hour 2000
+      mailbot campaign schedule spring --now --quiet 21:00-08:00 \\
+          --zone Europe/Berlin
     """
     from mailbot.cli.campaign_report import show_scheduled
     from mailbot.cli.opening import opened
-    from mailbot.cli.sending_time import read_sending_time
+    from mailbot.cli.sending_time import read_plan, read_sending_time
     from mailbot.outbound.preflight import House, refuse_faulty
-    from mailbot.store import campaign_figures, campaigns
+    from mailbot.store import campaign_changes, campaign_figures, campaigns
     from mailbot.store import engine as store
 
     if (at is None) is not now:
         raise typer.BadParameter("say when: either a time or --now", param_hint="'--at' or '--now'")
-    if now and zone is not None:
-        raise typer.BadParameter("--now needs no zone", param_hint="'--zone'")
+    if now and zone is not None and quiet is None:
+        raise typer.BadParameter("--now needs no zone without --quiet", param_hint="'--zone'")
     with opened(config) as installation:
         with installation.database.read() as conn:
             draft = campaigns.get(conn, name)
             refuse_faulty(conn, draft, House.of(installation.settings))
+        plan = read_plan(installation.settings, quiet, zone, per_hour, per_hour_and_domain)
         with installation.database.write() as conn:
             moment = store.now(conn)
             send_at = read_sending_time(at, zone, moment) if at is not None else moment
-            scheduled = campaigns.schedule(conn, name, send_at)
+            before = campaigns.get(conn, name)
+            change = campaign_changes.last(conn, before.id)
+            scheduled = campaigns.schedule(conn, name, send_at, plan, by=by or who())
         with installation.database.read() as conn:  # counting must not hold up who writes
             reachable, excluded = campaign_figures.reach(conn, scheduled.id)
-        show_scheduled(scheduled, reachable, excluded, zone=zone, as_json=as_json)
+        show_scheduled(
+            scheduled, reachable, excluded, zone=zone, before=before, change=change,
+            at=moment, as_json=as_json,
+        )  # fmt: skip
 
 
 @app.command()
 def pause(
-    name: _Name, because: _Because = "", config: Config = DEFAULT_CONFIG, as_json: Json = False
+    name: _Name,
+    because: _Because = "",
+    by: _By = "",
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
 ) -> None:
     """Hold a campaign where it is. What is on the wire at this moment may still go out.
 
@@ -197,21 +233,39 @@ def pause(
     """
     from mailbot.store import campaigns
 
-    why = because or f"paused by {who()}"
-    pausing = _written(lambda conn: campaigns.pause(conn, name, why))
+    person = by or who()
+    why = because or f"paused by {person}"
+    pausing = _written(lambda conn: campaigns.pause(conn, name, why, by=person))
     _move(config, as_json, f"“{name}” is paused.", pausing)
 
 
 @app.command()
-def resume(name: _Name, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+def resume(
+    name: _Name,
+    despite_brake: Annotated[
+        bool,
+        typer.Option("--despite-brake", help="Also where complaints or bounces stopped it."),
+    ] = False,
+    by: _By = "",
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
     """Let a paused campaign go on where it was: nobody gets it twice.
 
-    [bold]Example[/bold]
-      mailbot campaign resume spring
-    """
-    from mailbot.store import campaigns
+    It is also the answer where mailbot paused a campaign by itself because it was
+    late. One that complaints or undeliverable addresses stopped goes on only
+    --despite-brake, and stops again for what goes wrong from then on.
 
-    resuming = _written(lambda conn: campaigns.resume(conn, name))
+    [bold]Examples[/bold]
+      mailbot campaign resume spring
+      mailbot campaign resume spring --despite-brake
+    """
+    from mailbot.store import campaign_brakes
+
+    person = by or who()
+    resuming = _written(
+        lambda conn: campaign_brakes.resume(conn, name, by=person, despite_brake=despite_brake)
+    )
     _move(config, as_json, f"“{name}” goes on.", resuming)
 
 
@@ -220,6 +274,7 @@ def cancel(
     name: _Name,
     because: _Because = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    by: _By = "",
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
@@ -232,9 +287,10 @@ def cancel(
 
     if not yes and sys.stdin.isatty():
         typer.confirm(f"End “{name}” for good?", abort=True, err=True)
-    why = because or f"cancelled by {who()}"
+    person = by or who()
+    why = because or f"cancelled by {person}"
     told = f"“{name}” is over."
-    _move(config, as_json, told, lambda database: campaigns.cancel(database, name, why))
+    _move(config, as_json, told, lambda database: campaigns.cancel(database, name, why, by=person))
 
 
 @app.command("status")

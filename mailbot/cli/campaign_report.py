@@ -5,18 +5,20 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 
+from mailbot.cli import campaign_story
 from mailbot.cli.campaign_draft import Draft
 from mailbot.cli.campaign_origin import origin_as_json
 from mailbot.cli.showing import console, counted, moment, print_json, printable, table, words
 from mailbot.core.cells import in_cells
 from mailbot.core.consent import Reason
 from mailbot.core.outbox_states import State
-from mailbot.store import campaign_figures, campaigns
+from mailbot.store import campaign_changes, campaign_figures, campaigns
+from mailbot.store.campaign_changes import CampaignChange
 from mailbot.store.campaign_figures import Progress
 from mailbot.store.campaigns import Campaign
-from mailbot.store.engine import Connection
+from mailbot.store.engine import Connection, now
 from mailbot.store.tables import CampaignState
 
 _MOST_SHOWN = 20  # lines of a file
@@ -31,6 +33,7 @@ class Numbers:
     progress: Progress
     reachable: int | None
     excluded: Mapping[Reason, int]
+    at: datetime
 
     @property
     def waiting(self) -> int:
@@ -62,15 +65,16 @@ class Numbers:
             "waiting": self.waiting,
             "by_state": dict(self.progress.by_state),
             "withheld": in_cells(self.progress.withheld),
+            **campaign_story.as_json(campaign, self.at),
         }
 
 
 def in_numbers(conn: Connection, campaign: Campaign) -> Numbers:
     """Count one campaign."""
-    progress = campaign_figures.progress(conn, campaign.id)
+    progress, at = campaign_figures.progress(conn, campaign.id), now(conn)
     if campaign.state in _OVER or campaign.is_expanded:
-        return Numbers(campaign, progress, None, {})  # the list is long: not asked in vain
-    return Numbers(campaign, progress, *campaign_figures.reach(conn, campaign.id))
+        return Numbers(campaign, progress, None, {}, at)  # the list is long: not asked in vain
+    return Numbers(campaign, progress, *campaign_figures.reach(conn, campaign.id), at)
 
 
 def show_draft(draft: Draft, *, as_json: bool) -> None:
@@ -148,23 +152,35 @@ def show_scheduled(
     excluded: Mapping[Reason, int],
     *,
     zone: str | None,
+    before: Campaign,
+    change: CampaignChange | None,
+    at: datetime,
     as_json: bool,
 ) -> None:
-    """When it goes out, and to how many as the list stands now."""
+    """When it goes out, what that replaces, and to how many as the list stands now."""
     if as_json:
         print_json({
             "name": campaign.name, "state": campaign.state, "send_at": campaign.send_at,
             "reachable_now": reachable, "excluded_now": in_cells(excluded),
+            "replaced_send_at": before.send_at, **campaign_story.as_json(campaign, at),
         })  # fmt: skip
         return
-    at = campaign.send_at
-    shown = moment(at) + " UTC"
-    if at is not None and zone is not None:
+    send_at = campaign.send_at
+    shown = moment(send_at) + " UTC"
+    if send_at is not None and zone is not None:
         from zoneinfo import ZoneInfo
 
-        local = at.astimezone(UTC).astimezone(ZoneInfo(zone))
+        local = send_at.astimezone(UTC).astimezone(ZoneInfo(zone))
         shown = f"{local:%A, %Y-%m-%d %H:%M} {zone} ({shown})"
-    console().print(f"“{campaign.name}” is to be sent from {shown} on.")
+    screen = console()
+    screen.print(f"“{campaign.name}” is to be sent from {shown} on.")
+    if before.send_at is not None and change is not None:
+        screen.print(
+            f"Before, it was to be sent from {moment(before.send_at)} UTC on: "
+            f"{printable(change.by)} said so at {change.at:%Y-%m-%d %H:%M:%S} UTC."
+        )
+    for line in campaign_story.told(campaign, at):
+        screen.print(printable(line))
     _show_reach(reachable, excluded)
 
 
@@ -213,8 +229,10 @@ def show_table(every: list[Numbers]) -> None:
 def show_one(conn: Connection, name: str, *, as_json: bool) -> None:
     """One campaign in all its numbers."""
     numbers = in_numbers(conn, campaigns.get(conn, name))
+    changes = campaign_changes.of_campaign(conn, numbers.campaign.id)
     if as_json:
-        print_json(numbers.as_json())
+        history = campaign_story.history_as_json(changes)
+        print_json({**numbers.as_json(), "history": history})
         return
     campaign, screen = numbers.campaign, console()
     because = f" ({printable(campaign.because)})" if campaign.because else ""
@@ -222,6 +240,8 @@ def show_one(conn: Connection, name: str, *, as_json: bool) -> None:
     screen.print(f"Subject: {printable(campaign.subject)}")
     if campaign.send_at:
         screen.print(f"Sent from: {moment(campaign.send_at)} UTC")
+    for line in campaign_story.told(campaign, numbers.at):
+        screen.print(printable(line))
     screen.print(f"\n  {numbers.progress.audience:>9,}  people in the audience")
     for state in State:
         if state is State.WITHHELD:
@@ -233,3 +253,4 @@ def show_one(conn: Connection, name: str, *, as_json: bool) -> None:
     if rest > 0 and numbers.reachable is not None:
         screen.print(f"  {rest:>9,}  not yet queued")
         _show_reach(numbers.reachable, numbers.excluded)
+    campaign_story.show_history(changes)

@@ -9,7 +9,10 @@ import difflib
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
+from mailbot.config import Settings
+from mailbot.core import quiet_hours
 from mailbot.core.errors import InputError
+from mailbot.store.campaigns import SendingPlan
 
 _EXAMPLE = 'Write it like --at "2027-03-01 09:00" --zone Europe/Berlin.'
 
@@ -37,6 +40,22 @@ def read_sending_time(text: str, zone_name: str | None, now: datetime) -> dateti
             next_step="Write a time to come, or --now.",
         )
     return moment
+
+
+def read_plan(
+    settings: Settings,
+    quiet: str | None,
+    zone_name: str | None,
+    per_hour: int | None,
+    per_hour_and_domain: int | None,
+) -> SendingPlan:
+    """How a campaign is sent, the hours of the settings where none are said. Raises InputError."""
+    zone = _zone(zone_name).key if zone_name is not None else settings.campaigns.zone
+    try:
+        hours = settings.campaigns.quiet_hours if quiet is None else quiet_hours.written(quiet)
+    except InputError as error:
+        raise InputError(error.what, where="--quiet", next_step=error.next_step) from error
+    return SendingPlan(hours, zone, per_hour, per_hour_and_domain)
 
 
 def _zone(name: str) -> ZoneInfo:

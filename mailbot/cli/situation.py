@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from mailbot.cli import campaign_story
 from mailbot.cli.campaign_report import Numbers, in_numbers
 from mailbot.cli.legal_clock import LegalClock, look_at_clock
 from mailbot.cli.legal_clock import needs as clock_needs
@@ -133,7 +134,9 @@ def look(installation: Opened) -> Situation:
         at = now(conn)
         boxes = _mailboxes(conn, installation.settings)
         counts = outbox.count_by_state(conn)
-        oldest = outbox.oldest_waiting_at(conn)
+        paces = installation.settings.campaigns
+        is_paced = bool(paces.per_hour or paces.per_hour_and_domain)
+        oldest = outbox.oldest_waiting_at(conn, is_paced=is_paced)
         items = reviews.waiting(conn)
         marketing = switches.get(conn, switches.MARKETING_STOPPED)
         clock = look_at_clock(conn, installation.settings, at)
@@ -146,6 +149,7 @@ def look(installation: Opened) -> Situation:
             *_mailbox_needs(boxes, at),
             *(_uncertain_needs(conn) if _is_any_uncertain(counts) else []),
             *_outbox_needs(oldest, at, is_stopped=is_stopped or is_shadow),
+            *filter(None, map(campaign_story.needs, campaigns.every(conn))),
             *_review_needs(items),
             *clock_needs(clock, at),
         ]

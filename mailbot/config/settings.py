@@ -37,11 +37,13 @@ from mailbot.config.values import (
     Number,
     OwnDomain,
     PolicyVersion,
+    QuietHours,
     SecretName,
     Security,
     StoreUrl,
     Text,
     Website,
+    Zone,
 )
 from mailbot.core.errors import ConfigError, InputError
 
@@ -235,10 +237,14 @@ class SenderSettings(_Table):
 
 
 class CampaignsSettings(_Table):
-    """[campaigns]: whom marketing mail is from."""
+    """[campaigns]: whom marketing mail is from, how fast and when it goes out."""
 
     from_address: MailAddress = Field(examples=["offers@hollowandfinch.example"])
     from_name: Line = Field(examples=["Hollow & Finch Teas"])
+    per_hour: Number | None = Field(default=None, ge=1, le=10_000_000, examples=[5000])
+    per_hour_and_domain: Number | None = Field(default=None, ge=1, le=10_000_000, examples=[1000])
+    quiet_hours: QuietHours = "none"
+    zone: Zone = "UTC"
 
 
 class AudienceSettings(_Table):

@@ -11,9 +11,11 @@ from contextvars import ContextVar
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
+from mailbot.core import quiet_hours
 from mailbot.core.address import parse_address
 from mailbot.core.errors import AddressError, InputError
 
@@ -141,6 +143,15 @@ def _website(text: str) -> str:
     return text
 
 
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise InputError(
+            f"{name[:40]!r} is no time zone that this machine knows.",
+            next_step='Write one like "Europe/Berlin" or "UTC".',
+        )
+    return name
+
+
 def _store_url(url: str) -> str:
     engine, separator, rest = url.partition("://")
     if engine in ("sqlite", "sqlite+pysqlite") and separator:
@@ -248,6 +259,8 @@ OwnDomain = Annotated[Line, AfterValidator(_own_domain)]
 Host = Annotated[Line, AfterValidator(_host)]
 Website = Annotated[str, AfterValidator(_one_line), AfterValidator(_website)]
 StoreUrl = Annotated[Line, AfterValidator(_store_url)]
+QuietHours = Annotated[Line, AfterValidator(quiet_hours.written)]
+Zone = Annotated[Line, AfterValidator(_zone)]
 Keyword = Annotated[Line, AfterValidator(_keyword)]
 SecretName = Line  # a bare name, or a path: see secrets.py
 NewFolder = Annotated[Path, AfterValidator(_beside_config)]

@@ -24,7 +24,7 @@ from mailbot.core.verdicts import Bounce, Complaint, OptIn, OptOut, OurMessage, 
 from mailbot.inbound.acknowledging import acknowledge
 from mailbot.inbound.mail import Mail
 from mailbot.inbound.shop import Shop
-from mailbot.store import consent, reviews, sent_messages, suppressions, tallies
+from mailbot.store import campaign_brakes, consent, reviews, sent_messages, suppressions, tallies
 from mailbot.store.engine import Connection
 
 # One report may mark so many of our messages: a forged one shall not sweep the list.
@@ -169,9 +169,14 @@ def _bounce(conn: Connection, verdict: Bounce, mail: Mail, shop: Shop) -> tuple[
         return _passing_bounce(conn, our, verdict, mail, shop)
     first = verdict.recipients[0]
     reply = clean(f"{first.status} {first.diagnostic}".strip() or verdict.evidence)
-    sent_messages.mark_bounced(conn, [each.outbox_id for each in our], reply)
+    ids = [each.outbox_id for each in our]
+    campaign_brakes.lock_of(conn, ids)
+    doubted = campaign_brakes.count_reported(conn, ids)
+    sent_messages.mark_bounced(conn, ids, reply)
+    # Of a campaign that its brake has stopped: the server that reports may be what is wrong.
+    sure = [each for each in our if each.outbox_id not in doubted]
     return _record(
-        conn, Kind.UNDELIVERABLE, _owners(our), verdict, mail, shop, Source.DELIVERY_REPORT
+        conn, Kind.UNDELIVERABLE, _owners(sure), verdict, mail, shop, Source.DELIVERY_REPORT
     )
 
 
@@ -197,6 +202,8 @@ def _passing_bounce(
 
 def _complaint(conn: Connection, verdict: Complaint, mail: Mail, shop: Shop) -> tuple[Change, ...]:
     """What our token or message proves is a complaint; an address alone is held, in review."""
+    campaign_brakes.lock_of(conn, [each.outbox_id for each in verdict.our])
+    campaign_brakes.count_complaints(conn, [each.outbox_id for each in verdict.our])
     proved = [*_owners(verdict.our), *_named(conn, verdict.person_hashes)]
     proved = list({subject.person.person_hash: subject for subject in proved}.values())
     changes = _record(conn, Kind.COMPLAINT, proved, verdict, mail, shop, Source.FEEDBACK_REPORT)

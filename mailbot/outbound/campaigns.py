@@ -19,7 +19,8 @@ from mailbot.core.person import PersonKey
 from mailbot.core.templates import Template, parse_template
 from mailbot.outbound.delivery import Outgoing
 from mailbot.outbound.letterhead import Letterhead
-from mailbot.store import campaigns, expansion
+from mailbot.store import campaign_attending, campaigns, expansion
+from mailbot.store.campaign_changes import MAILBOT
 from mailbot.store.campaigns import Campaign, Member, Origin
 from mailbot.store.engine import Database
 from mailbot.store.expansion import Part
@@ -89,14 +90,14 @@ def read_template(name: str, subject: str, text_source: str, html_source: str | 
     return parse_template(name, text_source, html_source, subject)
 
 
-def cancel(database: Database, name: str, because: str) -> Campaign:
+def cancel(database: Database, name: str, because: str, *, by: str = MAILBOT) -> Campaign:
     """End a campaign for good: from the first commit on nothing more goes out.
 
     Its waiting rows are cancelled part by part, here and by each daemon's ticks. Raises
     NotFoundError, RefusedError, StoreError.
     """
     with database.write() as conn:
-        campaign = campaigns.cancel(conn, name, because)
+        campaign = campaigns.cancel(conn, name, because, by=by)
     count = _CANCEL_PART
     while count == _CANCEL_PART:
         began = time.perf_counter()
@@ -109,7 +110,7 @@ def cancel(database: Database, name: str, because: str) -> Campaign:
 async def tick(
     database: Database, our_domain: str, on_queued: Callable[[], object] = lambda: None
 ) -> int:
-    """Start what is due, expand what was started, finish what is sent; returns rows expanded.
+    """Start what is due, look after what is under way, expand and finish it; returns rows expanded.
 
     Called every second by the daemon's ticker; takes no longer, and goes on at the next call.
     `on_queued` is called after each part, so that sending begins with the first. Safe with several
@@ -117,6 +118,8 @@ async def tick(
     """
     for campaign in await database.commit(campaigns.start_due):
         log.info("campaign_started", campaign=campaign.name)
+    for campaign in await database.commit(campaign_attending.attend):
+        log.error("campaign_late", campaign=campaign.name, why=campaign.because)
     until = asyncio.get_running_loop().time() + _WORK_SECONDS
     expanded = await _expand(database, our_domain, on_queued, until)
     await _cancel_waiting(database, until)

@@ -12,6 +12,7 @@ from collections.abc import Collection
 import structlog
 
 from mailbot.core.errors import StoreError
+from mailbot.core.pace import NO_LIMITS, Limits
 from mailbot.outbound.delivery import boot_seconds
 from mailbot.store import outbox
 from mailbot.store.engine import Database
@@ -25,16 +26,24 @@ _MARGIN = 0.2  # of the lease: what clocks and a slow answer may eat
 class Claims:
     """How sure the lease of each row is that this daemon holds."""
 
-    def __init__(self, database: Database, claimed_by: str, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        claimed_by: str,
+        lease_seconds: float,
+        pace: Limits = NO_LIMITS,
+    ) -> None:
+        """`pace` holds for the offers of all campaigns together, whichever daemon claims them."""
         self.claimed_by = claimed_by
         self.lease_seconds = lease_seconds
         self._database = database
+        self._pace = pace
         # Row id → the claim, and the boot time from which its lease counts. A row that went back to
         # the queue and was claimed anew is another claim: whoever has the old one is not sure.
         self._held: dict[int, tuple[ClaimedRow, float]] = {}
 
-    async def take(self, limit: int, *, with_campaigns: bool) -> list[ClaimedRow]:
-        """Claim up to `limit` due rows. Raises StoreError."""
+    async def take(self, limit: int, *, with_campaigns: bool, waiting: int = 0) -> list[ClaimedRow]:
+        """Claim up to `limit` due rows, while `waiting` wait for a line. Raises StoreError."""
         at = boot_seconds()
         rows = await self._database.commit_quickly(
             lambda conn: outbox.claim(
@@ -43,6 +52,8 @@ class Claims:
                 lease_seconds=self.lease_seconds,
                 limit=limit,
                 with_campaigns=with_campaigns,
+                pace=self._pace,
+                waiting=waiting,
             )
         )
         for row in rows:

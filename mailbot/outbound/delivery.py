@@ -200,6 +200,8 @@ def _refusal(attempt: Attempt, seen: Seen | None) -> DeliveryOutcome | None:
         return attempt.ends(State.QUEUED, f"the campaign is {look.campaign_state}", look)
     if look.is_marketing_stopped:
         return attempt.ends(State.QUEUED, "marketing is stopped", look)
+    if look.is_quiet:
+        return attempt.ends(State.QUEUED, "its quiet hours have begun", look)
     return None
 
 

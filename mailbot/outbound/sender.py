@@ -19,6 +19,7 @@ import structlog
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.errors import InputError, RelayError, RelayRefused, StoreError
 from mailbot.core.outbox_states import State
+from mailbot.core.pace import NO_LIMITS, Limits
 from mailbot.core.smtp_replies import Outcome, Stage, Welcome
 from mailbot.outbound.breaker import Breaker
 from mailbot.outbound.claims import Claims
@@ -79,13 +80,14 @@ class Sender:
         claimed_by: str,
         policy_version: str,
         sends_marketing: bool = True,
+        pace: Limits = NO_LIMITS,
     ) -> None:
         self._database = database
         self._plan = plan
         self._connect = connect
         self._connections = connections
         self._composers = composers
-        self._claims = Claims(database, claimed_by, plan.lease_seconds)
+        self._claims = Claims(database, claimed_by, plan.lease_seconds, pace)
         domains = Domains(domain_connections=plan.domain_connections, connections=connections)
         self._waiting = WaitingRows(domains, connections)
         self._telling = Telling()
@@ -160,6 +162,7 @@ class Sender:
                 with_campaigns=self._sends_marketing
                 and self._is_running_low()
                 and not self._marketing.is_open(at),
+                waiting=self._waiting.ready,
             )
         except StoreError as error:
             log.error("claim_failed", why=str(error))

@@ -8,15 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import structlog
+
 from mailbot.core.backoff import next_after_trouble_at, next_attempt_at
 from mailbot.core.consent import ConsentEvent, Kind, Source
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State
 from mailbot.outbound.delivery import Attempt
-from mailbot.store import consent, deliveries
+from mailbot.store import campaign_brakes, consent, deliveries
 from mailbot.store.deliveries import DeliveryOutcome
 from mailbot.store.engine import Connection, now
 from mailbot.store.outbox import ClaimedRow
+
+log = structlog.get_logger()
 
 _OF_RELAY = re.compile(r"[2-5]\d\d\b")  # a reply begins with its code, no reason of ours does
 
@@ -43,9 +47,17 @@ class Settlement:
         since the ledger's head is locked before every row (see store/ledger.py).
         """
         outcomes = {one.outcome.outbox_id: self._timed(conn, one) for one in ended}
+        bounced = {one.outcome.outbox_id for one in ended if one.outcome.state is State.BOUNCED}
+        if bounced:
+            campaign_brakes.lock_of(conn, bounced)
         moved = deliveries.record_outcomes(conn, list(outcomes.values()))
+        # The brake before the list: a relay that refuses everybody must not empty it of customers.
+        doubted = campaign_brakes.count_refused(conn, bounced & moved) if bounced else ()
         for one in ended:
-            if one.outcome.state is State.BOUNCED and one.attempt.row.id in moved:
+            row_id = one.outcome.outbox_id
+            if row_id in doubted:
+                log.warning("bounce_doubted", outbox_id=row_id, why=one.outcome.reply)
+            elif row_id in bounced & moved:
                 self._suppress(conn, one)
         return {row_id: outcomes[row_id].state for row_id in moved}
 

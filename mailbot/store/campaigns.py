@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, or_, select, update
 
 from mailbot.core.address import Address
 from mailbot.core.errors import NotFoundError, RefusedError
 from mailbot.core.outbox_states import FINAL, State
 from mailbot.core.person import Person
-from mailbot.store import audiences, suppressions
+from mailbot.store import audiences, campaign_changes, campaign_hours, suppressions
+from mailbot.store.campaign_changes import MAILBOT
 from mailbot.store.columns import DatabaseTime, insert_unless_there, locked_in_order
 from mailbot.store.copying import may_copy
 from mailbot.store.engine import now
@@ -66,6 +67,34 @@ class Campaign:
     is_expanded: bool
     because: str | None
     origin: Origin | None = None  # None: of a file
+    zone: str | None = None
+    quiet_hours: str | None = None
+    open_until: datetime | None = None  # from then on no offer goes out; None is never
+    attended_at: datetime | None = None  # when a tick last found it sending
+    per_hour: int | None = None
+    per_hour_and_domain: int | None = None
+    hold: str | None = None  # why mailbot paused it by itself, in one word
+    complaints: int = 0
+    undeliverable: int = 0
+    counted_from: datetime | None = None
+
+    def quiet_until(self, at: datetime) -> datetime | None:
+        """When the quiet hours end that it waits for at that time. Raises InputError."""
+        hours = campaign_hours.of(self.quiet_hours, self.zone)
+        return hours.until(at) if hours else None
+
+
+@dataclass(frozen=True, slots=True)
+class SendingPlan:
+    """How a campaign is sent: quiet hours as core.quiet_hours writes them, and its own pace."""
+
+    quiet_hours: str | None = None
+    zone: str | None = None
+    per_hour: int | None = None
+    per_hour_and_domain: int | None = None
+
+
+AT_ANY_TIME = SendingPlan()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +159,10 @@ def add_members(conn: Connection, campaign_id: int, members: Sequence[Member]) -
     return added
 
 
-def finish_loading(conn: Connection, name: str) -> Campaign:
+def finish_loading(conn: Connection, name: str, *, by: str = MAILBOT) -> Campaign:
     """The whole audience is in: the campaign is a draft."""
     audiences.let_planner_know(conn)
-    return _move(conn, name, (CampaignState.LOADING,), CampaignState.DRAFT)
+    return _move(conn, name, (CampaignState.LOADING,), CampaignState.DRAFT, by=by, because=None)
 
 
 def get(conn: Connection, name: str) -> Campaign:
@@ -165,17 +194,37 @@ def _campaign(row: Any) -> Campaign:
         row.expanded_at is not None, row.because,
         None if row.audience_source is None else
         Origin(row.audience_source, row.audience_query, row.audience_query_hash),
+        row.zone, row.quiet_hours, row.open_until,
+        row.attended_at, row.per_hour, row.per_hour_and_domain, row.hold, row.complaints,
+        row.undeliverable, row.counted_from,
     )  # fmt: skip
 
 
-def schedule(conn: Connection, name: str, send_at: datetime) -> Campaign:
-    """Set the sending time. Raises RefusedError once it is under way."""
-    return _move(conn, name, _SCHEDULABLE, CampaignState.SCHEDULED, send_at=send_at, because=None)
+def schedule(
+    conn: Connection,
+    name: str,
+    send_at: datetime,
+    plan: SendingPlan = AT_ANY_TIME,
+    *,
+    by: str = MAILBOT,
+) -> Campaign:
+    """Set when and how it is sent. Raises RefusedError once it is under way."""
+    return _move(
+        conn, name, _SCHEDULABLE, CampaignState.SCHEDULED, by=by, because=None,
+        stored={
+            "send_at": send_at, "quiet_hours": plan.quiet_hours, "zone": plan.zone,
+            "per_hour": plan.per_hour, "per_hour_and_domain": plan.per_hour_and_domain,
+        },
+    )  # fmt: skip
 
 
-def pause(conn: Connection, name: str, because: str) -> Campaign:
+def pause(
+    conn: Connection, name: str, because: str, *, by: str = MAILBOT, hold: str | None = None
+) -> Campaign:
     """Stop sending; rows claimed and not begun go back to the queue."""
-    campaign = _move(conn, name, _PAUSABLE, CampaignState.PAUSED, because=because)
+    campaign = _move(
+        conn, name, _PAUSABLE, CampaignState.PAUSED, by=by, because=because, stored={"hold": hold}
+    )
     chosen = locked_in_order(
         conn,
         outbox,
@@ -188,25 +237,56 @@ def pause(conn: Connection, name: str, because: str) -> Campaign:
     return campaign
 
 
-def resume(conn: Connection, name: str) -> Campaign:
-    """Go on where it was: as scheduled before its time, else sending."""
+def resume(
+    conn: Connection,
+    name: str,
+    *,
+    by: str = MAILBOT,
+    because: str | None = None,
+    stored: Mapping[str, object] | None = None,
+) -> Campaign:
+    """Go on where it was: as scheduled before its time, else sending.
+
+    Whether a person may, where a brake holds it, is asked by store.campaign_brakes.
+    """
     campaign = get(conn, name)
-    is_early = campaign.send_at is not None and campaign.send_at > now(conn)
+    at = now(conn)
+    is_early = campaign.send_at is not None and campaign.send_at > at
     target = CampaignState.SCHEDULED if is_early else CampaignState.SENDING
-    return _move(conn, name, (CampaignState.PAUSED,), target, because=None)
+    is_still_so = campaigns.c.hold.is_not_distinct_from(campaign.hold)
+    fresh = {
+        "because": None,
+        "hold": None,
+        "attended_at": at,
+        "open_until": campaign_hours.open_until(campaign.quiet_hours, campaign.zone, at),
+    }
+    return _move(
+        conn, name, (CampaignState.PAUSED,), target, is_still_so, by=by, because=because,
+        stored={**fresh, **(stored or {})},
+    )  # fmt: skip
 
 
-def reopen(conn: Connection, campaign_id: int) -> None:
+def reopen(conn: Connection, campaign_id: int, *, by: str = MAILBOT) -> None:
     """Let a campaign that was over send again, for messages that a person has queued once more.
 
     Raises RefusedError where it was cancelled: nothing of it goes out any more.
     """
-    conn.execute(
+    campaign, at = by_id(conn, campaign_id), now(conn)
+    hours = (campaign.quiet_hours, campaign.zone)
+    reopened = conn.execute(
         update(campaigns)
         .where(campaigns.c.id == campaign_id, campaigns.c.state == CampaignState.DONE)
-        .values(state=CampaignState.SENDING)
+        .values(
+            state=CampaignState.SENDING,
+            attended_at=at,
+            open_until=campaign_hours.open_until(*hours, at),
+        )
     )
     campaign = by_id(conn, campaign_id)
+    if reopened.rowcount:
+        campaign_changes.note(
+            conn, campaign_id, campaign.state, by=by, because="messages were queued once more"
+        )
     if campaign.state is CampaignState.CANCELLED:
         raise RefusedError(
             f"the campaign “{campaign.name}” was cancelled: nothing of it is sent again",
@@ -214,12 +294,12 @@ def reopen(conn: Connection, campaign_id: int) -> None:
         )
 
 
-def cancel(conn: Connection, name: str, because: str) -> Campaign:
+def cancel(conn: Connection, name: str, because: str, *, by: str = MAILBOT) -> Campaign:
     """End it for good: what was sent stays sent, and nothing more goes out from this commit on.
 
     Of what waits, the first rows are cancelled here, and the others by `cancel_waiting`.
     """
-    campaign = _move(conn, name, _CANCELLABLE, CampaignState.CANCELLED, because=because)
+    campaign = _move(conn, name, _CANCELLABLE, CampaignState.CANCELLED, by=by, because=because)
     chosen = locked_in_order(
         conn,
         outbox,
@@ -253,29 +333,84 @@ def _move(
     name: str,
     allowed: Iterable[CampaignState],
     target: CampaignState,
-    **columns: object,
+    *conditions: ColumnElement[bool],
+    by: str,
+    because: str | None,
+    stored: Mapping[str, object] | None = None,
 ) -> Campaign:
-    """Change the state by compare-and-set, so that of two people only one starts a campaign."""
+    """Change the state by compare-and-set, so that of two people only one starts a campaign.
+
+    The other is told who was faster, and when.
+    """
     moved = conn.execute(
         update(campaigns)
-        .where(campaigns.c.name == name, campaigns.c.state.in_(sorted(allowed)))
-        .values(state=target, **columns)
+        .where(campaigns.c.name == name, campaigns.c.state.in_(sorted(allowed)), *conditions)
+        .values(state=target, **{"because": because, **(stored or {})})
     )
     campaign = get(conn, name)
     if moved.rowcount == 0:
-        raise RefusedError(f"the campaign “{name}” is {campaign.state} and cannot become {target}")
+        raise RefusedError(
+            f"the campaign “{name}” is {campaign.state} and cannot become {target}"
+            f"{_by_whom(conn, campaign)}"
+        )
+    campaign_changes.note(conn, campaign.id, target, by=by, because=because)
     return campaign
 
 
+def _by_whom(conn: Connection, campaign: Campaign) -> str:
+    last = campaign_changes.last(conn, campaign.id)
+    if last is None or last.state is not campaign.state:
+        return ""
+    why = f" ({last.because})" if last.because else ""
+    return f": {last.by} did that at {last.at:%Y-%m-%d %H:%M:%S} UTC{why}."
+
+
 def start_due(conn: Connection) -> list[Campaign]:
-    """Move the scheduled campaigns whose time has come to `sending`; returns them."""
-    rows = conn.execute(
-        update(campaigns)
+    """Move the scheduled campaigns whose time has come to `sending`; returns them.
+
+    One that is too late, or that no clock is known for, is paused instead, and asks.
+    """
+    due = conn.execute(
+        select(campaigns)
         .where(campaigns.c.state == CampaignState.SCHEDULED, campaigns.c.send_at <= DatabaseTime())
-        .values(state=CampaignState.SENDING)
-        .returning(campaigns.c.name)
-    )
-    return [get(conn, name) for name in sorted(rows.scalars())]
+        .order_by(campaigns.c.name)
+    ).all()
+    started = []
+    for campaign in map(_campaign, due):
+        at = now(conn)
+        fault = campaign_hours.fault(campaign.quiet_hours, campaign.zone, campaign.send_at, at)
+        try:
+            if fault is not None:
+                pause(conn, campaign.name, fault.because, hold=fault.hold)
+                continue
+            started.append(_start(conn, campaign, at))
+        except RefusedError:
+            continue  # somebody else was faster
+    return started
+
+
+def _start(conn: Connection, campaign: Campaign, at: datetime) -> Campaign:
+    hours = (campaign.quiet_hours, campaign.zone)
+    return _move(
+        conn, campaign.name, (CampaignState.SCHEDULED,), CampaignState.SENDING,
+        campaigns.c.send_at <= at, by=MAILBOT, because=None,
+        stored={"attended_at": at, "open_until": campaign_hours.open_until(*hours, at)},
+    )  # fmt: skip
+
+
+_OPEN_STATES = sorted(set(State) - FINAL - {State.SENT, State.UNCERTAIN})
+_HAS_OPEN_ROW = (
+    select(outbox.c.id)
+    .where(outbox.c.campaign_id == campaigns.c.id, outbox.c.state.in_(_OPEN_STATES))
+    .exists()
+)
+
+
+def has_more(conn: Connection, campaign_id: int) -> bool:
+    """Whether anybody is still to be written to."""
+    is_more = or_(campaigns.c.expanded_at.is_(None), _HAS_OPEN_ROW)
+    asked = select(campaigns.c.id).where(campaigns.c.id == campaign_id, is_more)
+    return conn.execute(asked).first() is not None
 
 
 def finish_sent(conn: Connection) -> list[Campaign]:
@@ -283,20 +418,16 @@ def finish_sent(conn: Connection) -> list[Campaign]:
 
     Uncertain rows wait for a person and do not hold a campaign open.
     """
-    open_states = sorted(set(State) - FINAL - {State.SENT, State.UNCERTAIN})
-    has_open_row = (
-        select(outbox.c.id)
-        .where(outbox.c.campaign_id == campaigns.c.id, outbox.c.state.in_(open_states))
-        .exists()
-    )
     rows = conn.execute(
         update(campaigns)
         .where(
             campaigns.c.state == CampaignState.SENDING,
             campaigns.c.expanded_at.is_not(None),
-            ~has_open_row,
+            ~_HAS_OPEN_ROW,
         )
         .values(state=CampaignState.DONE)
-        .returning(campaigns.c.name)
-    )
-    return [get(conn, name) for name in sorted(rows.scalars())]
+        .returning(campaigns.c.id, campaigns.c.name)
+    ).all()
+    for row in rows:
+        campaign_changes.note(conn, row.id, CampaignState.DONE, by=MAILBOT, because=None)
+    return [get(conn, name) for name in sorted(row.name for row in rows)]

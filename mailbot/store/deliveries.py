@@ -27,6 +27,7 @@ from mailbot.core.consent import Reason
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State, sources_of
 from mailbot.core.person import Person
+from mailbot.store.campaign_attending import IS_OPEN
 from mailbot.store.columns import DatabaseTime, OneOf, UtcDateTime
 from mailbot.store.erasure import cancel_erased
 from mailbot.store.persons import is_named, is_person
@@ -106,6 +107,7 @@ class Look:
     is_ours: bool  # the row still stands in `sending` under our live lease
     campaign_state: CampaignState | None
     is_marketing_stopped: bool
+    is_quiet: bool = False  # no offer of its campaign goes out at this hour
 
 
 class _Found(NamedTuple):
@@ -121,6 +123,7 @@ class _Found(NamedTuple):
     is_on: bool | None  # NULL where no switch is on
     reason: str | None
     listed_hash: str | None
+    is_open: bool | None  # NULL where it belongs to no campaign
 
 
 # One statement, so that reasons, sequence, switch, campaign and lease are of one snapshot; a few
@@ -141,6 +144,7 @@ _LOOK = Prepared(
         switches.c.is_on,
         suppressions.c.reason,
         suppressions.c.person_hash.label("listed_hash"),
+        IS_OPEN.label("is_open"),
     )
     .select_from(
         outbox.join(ledger_head, ledger_head.c.id == 1)
@@ -182,6 +186,7 @@ def _look(rows: Sequence[_Found], claimed_by: str) -> Look:
         is_ours=bool(first.is_live) and first.claimed_by == claimed_by,
         campaign_state=CampaignState(first.campaign_state) if first.campaign_state else None,
         is_marketing_stopped=bool(first.is_on),
+        is_quiet=is_marketing and not first.is_open,
     )
 
 

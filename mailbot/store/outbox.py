@@ -23,6 +23,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
+    or_,
     select,
     type_coerce,
     update,
@@ -32,9 +33,11 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from mailbot.core.address import Address
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State, sources_of
+from mailbot.core.pace import NO_LIMITS, Limits
 from mailbot.core.person import Person
-from mailbot.store import damage, leases, switches
-from mailbot.store.columns import DatabaseTime, insert_unless_there, locked_in_order
+from mailbot.store import damage, leases, paces, switches
+from mailbot.store.campaign_attending import IS_GOING_OUT, IS_OPEN
+from mailbot.store.columns import DatabaseTime, OneOf, insert_unless_there, locked_in_order
 from mailbot.store.engine import now
 from mailbot.store.erasure import cancel_erased
 from mailbot.store.ledger import head_sequence
@@ -226,34 +229,67 @@ _CLAIM_OFFERS = _claiming(
     .where(_IS_DUE, outbox.c.campaign_id == bindparam("of_campaign"))
     .order_by(outbox.c.not_before, outbox.c.id)
 )
+_DUE_OFFERS = (
+    select(outbox.c.id, outbox.c.address)
+    .where(_IS_DUE, outbox.c.campaign_id == bindparam("of_campaign"))
+    .order_by(outbox.c.not_before, outbox.c.id)
+    .limit(bindparam("looked_at", type_=Integer()))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM_THESE = _claiming(select(outbox.c.id).where(OneOf(outbox.c.id, "ids")))
 _SENDING = (
-    select(campaigns.c.id)
-    .where(campaigns.c.state == CampaignState.SENDING)
-    .order_by(campaigns.c.send_at)
+    select(campaigns.c.id, campaigns.c.per_hour, campaigns.c.per_hour_and_domain)
+    .where(IS_GOING_OUT)
+    .order_by(campaigns.c.send_at, campaigns.c.id)
 )
 
 
 def claim(
-    conn: Connection, *, claimed_by: str, lease_seconds: float, limit: int, with_campaigns: bool
+    conn: Connection,
+    *,
+    claimed_by: str,
+    lease_seconds: float,
+    limit: int,
+    with_campaigns: bool,
+    pace: Limits = NO_LIMITS,
+    waiting: int = 0,
 ) -> list[ClaimedRow]:
     """Take up to `limit` due rows under a lease, order status first.
 
     Without `with_campaigns`, or while marketing is stopped, only order status and
     acknowledgements. Several daemons never get the same row (SKIP LOCKED on PostgreSQL, one
-    writer on SQLite).
+    writer on SQLite). Offers keep to `pace`, of all campaigns together, and to their campaign's
+    own; `waiting` is how many rows this daemon has claimed and not begun.
     """
     how = {"daemon": claimed_by, "lease": lease_seconds}
     claimed = _claim_chosen(conn, _CLAIM_URGENT, {**how, "most": limit})
     if not with_campaigns or switches.is_marketing_stopped(conn):
         return claimed
-    for campaign_id in conn.execute(_SENDING).scalars().all():
-        if len(claimed) >= limit:
+    for campaign in conn.execute(_SENDING).all():
+        most = limit - len(claimed)
+        if most <= 0:
             break
-        claimed += _claim_chosen(
-            conn, _CLAIM_OFFERS,
-            {**how, "most": limit - len(claimed), "of_campaign": campaign_id},
-        )  # fmt: skip
+        own = Limits(campaign.per_hour, campaign.per_hour_and_domain)
+        if pace == own == NO_LIMITS:
+            claimed += _claim_chosen(
+                conn, _CLAIM_OFFERS, {**how, "most": most, "of_campaign": campaign.id}
+            )
+        elif paces.may_count(conn):
+            counting = paces.Counting(conn, campaign.id, pace, own, waiting + len(claimed))
+            claimed += _claim_paced(conn, counting, campaign.id, {**how, "most": most})
     return claimed
+
+
+def _claim_paced(
+    conn: Connection, counting: paces.Counting, campaign_id: int, how: Mapping[str, Any]
+) -> list[ClaimedRow]:
+    most = how["most"] if counting.free is None else min(how["most"], counting.free)
+    if most <= 0:
+        return []
+    looked_at = paces.LOOKED_AT if counting.has_domains else most
+    due = conn.execute(_DUE_OFFERS, {"of_campaign": campaign_id, "looked_at": looked_at})
+    ids = counting.choose([paces.Candidate(row.id, row.address) for row in due], most)
+    return _claim_chosen(conn, _CLAIM_THESE, {**how, "ids": ids}) if ids else []
 
 
 def _claim_chosen(
@@ -429,11 +465,21 @@ def count_by_state(conn: Connection) -> dict[tuple[MessageKind, State], int]:
     return {(MessageKind(kind), State(state)): count for kind, state, count in rows}
 
 
-def oldest_waiting_at(conn: Connection) -> datetime | None:
-    """Since when the oldest due row waits; None where nothing is due."""
+def oldest_waiting_at(conn: Connection, *, is_paced: bool = False) -> datetime | None:
+    """Since when the oldest row waits that could go out; None where there is none.
+
+    What waits for quiet hours, a pause or a pace is left out; `is_paced` where all campaigns
+    together have one.
+    """
+    could_go = select(campaigns.c.id).where(
+        campaigns.c.state == CampaignState.SENDING, IS_OPEN,
+        campaigns.c.per_hour.is_(None), campaigns.c.per_hour_and_domain.is_(None),
+    )  # fmt: skip
     oldest: datetime | None = conn.execute(
         select(func.min(outbox.c.not_before)).where(
-            IS_CLAIMABLE, outbox.c.not_before <= DatabaseTime()
+            IS_CLAIMABLE,
+            outbox.c.not_before <= DatabaseTime(),
+            IS_NO_CAMPAIGN if is_paced else or_(IS_NO_CAMPAIGN, outbox.c.campaign_id.in_(could_go)),
         )
     ).scalar()
     return oldest

@@ -286,7 +286,47 @@ campaigns = Table(
     Column("audience_source", Text),
     Column("audience_query", Text),
     Column("audience_query_hash", String(64)),
+    # When it may go out: the hours as "21:00-08:00" or "none", by clocks in `zone`. Each look
+    # before sending asks whether `open_until` is over: the ticks move it, NULL is for ever.
+    Column("zone", String(60)),
+    Column("quiet_hours", String(11)),
+    Column("open_until", UtcDateTime),
+    Column("attended_at", UtcDateTime),  # when a tick last found it sending: else it may be late
+    Column("per_hour", Integer),  # its own pace, beside the one of the settings
+    Column("per_hour_and_domain", Integer),
+    # Against it since `counted_from`: NULL is from its beginning. `known_sent` is what was counted
+    # when it last had to be: never more than were sent since then.
+    Column("complaints", Integer, nullable=False, server_default="0"),
+    Column("undeliverable", Integer, nullable=False, server_default="0"),
+    Column("known_sent", Integer, nullable=False, server_default="0"),
+    Column("sent_before", Integer, nullable=False, server_default="0"),
+    Column("counted_from", UtcDateTime),
+    Column("hold", String(20)),  # paused by mailbot itself, until a person answers
     _one_of("state", CampaignState),
+)
+
+# Who changed the state of a campaign, and when: never changed or deleted.
+campaign_changes = Table(
+    "campaign_changes",
+    metadata,
+    Column("id", BigKey, primary_key=True),
+    Column("campaign_id", BigKey, ForeignKey("campaigns.id"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("changed_by", String(100), nullable=False),
+    Column("state", String(12), nullable=False),  # from then on
+    Column("because", Text),
+    Index(None, "campaign_id", "id"),
+)
+
+# How far each pace is. Campaign 0 stands for all of them, domain "" for every domain; that very row
+# is always there, and whoever counts locks it first.
+paces = Table(
+    "paces",
+    metadata,
+    Column("campaign_id", BigKey, primary_key=True, autoincrement=False),
+    Column("domain", String(255), primary_key=True),
+    Column("next_at", UtcDateTime, nullable=False),  # the next free place
+    Column("put_off_to", UtcDateTime),  # to where messages that found none were put off
 )
 
 audience_members = Table(
@@ -390,6 +430,15 @@ delivery_attempts = Table(
     Column("outcome", String(20)),
     Column("reply", Text),
     Index(None, "outbox_id"),
+)
+
+# A message that its recipient complained of counts once against its campaign.
+campaign_complaints = Table(
+    "campaign_complaints",
+    metadata,
+    Column("outbox_id", BigKey, ForeignKey("outbox.id"), primary_key=True),
+    Column("campaign_id", BigKey, ForeignKey("campaigns.id"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
 )
 
 # --- switches -----------------------------------------------------------------------------------

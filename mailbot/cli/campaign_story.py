@@ -1,0 +1,113 @@
+"""What `campaign status` says of a campaign beside its numbers: what it waits for, who did what."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from mailbot.cli.showing import console, moment, printable, table
+from mailbot.core.brakes import Trouble
+from mailbot.core.errors import InputError
+from mailbot.store import campaign_hours
+from mailbot.store.campaign_changes import CampaignChange
+from mailbot.store.campaigns import Campaign
+from mailbot.store.tables import CampaignState
+
+_GOES_OUT: Final = frozenset({CampaignState.SCHEDULED, CampaignState.SENDING})
+
+
+def needs(campaign: Campaign) -> str | None:
+    """What it asks of a person, in a sentence; None where it asks nothing."""
+    if campaign.state is not CampaignState.PAUSED or campaign.hold is None:
+        return None
+    name = shlex.quote(campaign.name)
+    option = " --despite-brake" if campaign.hold in set(Trouble) else ""
+    return (
+        f"“{campaign.name}” waits for an answer: {campaign.because}. Go on: mailbot campaign "
+        f"resume {name}{option}; or end it: mailbot campaign cancel {name}"
+    )
+
+
+def quiet_until(campaign: Campaign, at: datetime) -> datetime | None:
+    """When the quiet hours end that it waits for at that time."""
+    if campaign.state not in _GOES_OUT:
+        return None
+    if campaign.send_at is not None:
+        at = max(at, campaign.send_at)
+    try:
+        return campaign.quiet_until(at)
+    except InputError:
+        return None  # a tick pauses it, and says so
+
+
+def told(campaign: Campaign, at: datetime) -> Iterator[str]:
+    """When and how fast it goes out."""
+    until = quiet_until(campaign, at)
+    if until is not None:
+        waits = "It waits" if campaign.state is CampaignState.SENDING else "It will wait"
+        yield f"{waits} for its quiet hours to end: {in_zone(until, campaign.zone)}"
+    if campaign_hours.are_set(campaign.quiet_hours):
+        yield f"Quiet hours: {campaign.quiet_hours} ({campaign.zone})"
+    paces = []
+    if campaign.per_hour:
+        paces.append(f"at most {campaign.per_hour:,} an hour")
+    if campaign.per_hour_and_domain:
+        paces.append(f"at most {campaign.per_hour_and_domain:,} an hour to each domain")
+    if paces:
+        yield f"Pace: {', '.join(paces)}"
+    if campaign.complaints or campaign.undeliverable:
+        since = f" since {moment(campaign.counted_from)} UTC" if campaign.counted_from else ""
+        yield (
+            f"Against it{since}: {campaign.complaints:,} complained, "
+            f"{campaign.undeliverable:,} cannot be delivered"
+        )
+    asks = needs(campaign)
+    if asks is not None:
+        yield asks
+
+
+def in_zone(at: datetime, zone: str | None) -> str:
+    """A moment by a clock there, and in UTC."""
+    if zone is None or zone == "UTC":
+        return f"{moment(at)} UTC"
+    return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} {zone} ({moment(at)} UTC)"
+
+
+def show_history(changes: list[CampaignChange]) -> None:
+    """Who changed its state, and when."""
+    if not changes:
+        return
+    shown = table("When (UTC)", "Who", "Since then", "Because", wide="Because")
+    for change in changes:
+        shown.add_row(
+            f"{change.at:%Y-%m-%d %H:%M:%S}", printable(change.by), change.state,
+            printable(change.because or "") or "–",
+        )  # fmt: skip
+    screen = console()
+    screen.print()
+    screen.print(shown)
+
+
+def as_json(campaign: Campaign, at: datetime) -> Mapping[str, object]:
+    """Plain values."""
+    return {
+        "zone": campaign.zone,
+        "quiet_hours": campaign.quiet_hours,
+        "waits_until": quiet_until(campaign, at),
+        "per_hour": campaign.per_hour,
+        "per_hour_and_domain": campaign.per_hour_and_domain,
+        "complaints": campaign.complaints,
+        "undeliverable": campaign.undeliverable,
+        "counted_from": campaign.counted_from,
+        "hold": campaign.hold,
+        "needs_a_person": needs(campaign),
+    }
+
+
+def history_as_json(changes: list[CampaignChange]) -> list[Mapping[str, object]]:
+    """Plain values, oldest first."""
+    return [asdict(change) for change in changes]
