@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import or_, select, update
 
 from mailbot.core.consent import Reason, Source
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State
 from mailbot.core.tokens import opt_out_address, sign_opt_out
 from mailbot.inbound.filing import Filing
-from mailbot.store import deliveries, sent_messages
+from mailbot.store import campaigns, deliveries, sent_messages
+from mailbot.store.columns import DatabaseTime
 from mailbot.store.engine import Connection, Database
 from mailbot.store.tables import outbox as outbox_rows
 from tests.inbound.desk import Desk
@@ -142,6 +143,50 @@ def test_a_report_about_our_mail_makes_its_recipient_undeliverable(desk: Desk) -
     assert state_of(desk.database, row_id) is State.BOUNCED
     assert desk.reasons() == {Reason.UNDELIVERABLE}
     assert desk.events()[0].source == Source.DELIVERY_REPORT
+
+
+def reached(database: Database, count: int) -> list[tuple[int, str]]:
+    """A campaign that has reached so many, and has two more to reach: row id and Message-ID."""
+    people = ["ann@example.net", *(f"c{number}@example.net" for number in range(count + 1))]
+    campaign_under_way(database, *people)
+    with database.write() as conn:
+        ann = outbox_rows.c.person_hash == person("ann@example.net").person_hash
+        others = select(outbox_rows.c.id).where(~ann).order_by(outbox_rows.c.id).limit(count - 1)
+        conn.execute(
+            update(outbox_rows)
+            .where(or_(ann, outbox_rows.c.id.in_(others.scalar_subquery())))
+            .values(state=State.SENT, finished_at=DatabaseTime())
+        )
+        named = select(outbox_rows.c.id, outbox_rows.c.message_id).where(
+            outbox_rows.c.state == State.SENT
+        )
+        return [(row.id, row.message_id) for row in conn.execute(named.order_by(~ann)).all()]
+
+
+def test_complaints_pause_the_campaign_that_they_are_about(desk: Desk) -> None:
+    """Each complaint is recorded all the same."""
+    for _, message_id in reached(desk.database, 200)[:3]:
+        desk.arrive(spam_report(message_id, recipient="somebody@example.net"))
+    desk.hear()
+    with desk.database.read() as conn:
+        paused = campaigns.get(conn, "spring")
+    assert paused.because == "3 of 200 complained (1.5 %, at most 0.3 %)"
+    assert desk.reasons() == {Reason.COMPLAINT}
+
+
+def test_delivery_reports_pause_their_campaign_and_who_comes_after_is_not_taken_for_gone(
+    desk: Desk,
+) -> None:
+    """A server that reports everybody as unknown must not take everybody off."""
+    messages = reached(desk.database, 200)
+    for _, message_id in [*messages[1:12], messages[0]]:  # Ann's is the twelfth
+        desk.arrive(delivery_report(message_id, recipient="somebody@example.net"))
+    desk.hear()
+    with desk.database.read() as conn:
+        paused = campaigns.get(conn, "spring")
+    assert (paused.hold, paused.undeliverable) == ("undeliverable", 12)
+    assert state_of(desk.database, messages[0][0]) is State.BOUNCED
+    assert (desk.reasons(), desk.ledger_length()) == (set(), 10)
 
 
 def test_a_forged_report_silences_nobody(desk: Desk) -> None:
