@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from mailbot.cli.showing import console, moment, printable, table
+from mailbot.cli.showing import console, moment, printable, table, words
 from mailbot.core.brakes import Trouble
+from mailbot.core.cells import in_cells
 from mailbot.core.errors import InputError
 from mailbot.store import campaign_hours
 from mailbot.store.campaign_changes import CampaignChange
@@ -59,15 +60,22 @@ def told(campaign: Campaign, at: datetime) -> Iterator[str]:
         paces.append(f"at most {campaign.per_hour_and_domain:,} an hour to each domain")
     if paces:
         yield f"Pace: {', '.join(paces)}"
-    if campaign.complaints or campaign.undeliverable:
+    against = _against(campaign)
+    if against:
         since = f" since {moment(campaign.counted_from)} UTC" if campaign.counted_from else ""
-        yield (
-            f"Against it{since}: {campaign.complaints:,} complained, "
-            f"{campaign.undeliverable:,} cannot be delivered"
-        )
+        counted = ", ".join(f"{count:,} {words(name)}" for name, count in against.items())
+        yield f"Against it{since}: {counted}"
     asks = needs(campaign)
     if asks is not None:
         yield asks
+
+
+def _against(campaign: Campaign) -> dict[str, int]:
+    counts = {
+        Trouble.COMPLAINTS: campaign.complaints,
+        Trouble.UNDELIVERABLE: campaign.undeliverable,
+    }
+    return in_cells({trouble: count for trouble, count in counts.items() if count})
 
 
 def in_zone(at: datetime, zone: str | None) -> str:
@@ -100,8 +108,7 @@ def as_json(campaign: Campaign, at: datetime) -> Mapping[str, object]:
         "waits_until": quiet_until(campaign, at),
         "per_hour": campaign.per_hour,
         "per_hour_and_domain": campaign.per_hour_and_domain,
-        "complaints": campaign.complaints,
-        "undeliverable": campaign.undeliverable,
+        "against_it": _against(campaign),
         "counted_from": campaign.counted_from,
         "hold": campaign.hold,
         "needs_a_person": needs(campaign),
