@@ -35,12 +35,12 @@ IS_GOING_OUT = and_(
 
 def attend(conn: Connection) -> list[Campaign]:
     """Look after every campaign that is being sent; returns those that were paused, and ask."""
-    sending = [one for one in campaigns.every(conn) if one.state is CampaignState.SENDING]
+    sending = campaigns.sending(conn)
     if not sending:
         return []
     at, paused = now(conn), []
     is_stopped = switches.is_marketing_stopped(conn)
-    for campaign in sorted(sending, key=lambda one: one.id):
+    for campaign in sending:
         # While marketing is stopped a campaign is not late: a person holds it.
         since = None if is_stopped else campaign.attended_at
         fault = campaign_hours.fault(campaign.quiet_hours, campaign.zone, since, at)

@@ -187,6 +187,12 @@ def every(conn: Connection) -> list[Campaign]:
     ]
 
 
+def sending(conn: Connection) -> list[Campaign]:
+    """The campaigns that go out, oldest first. Asked every second: not for what is long over."""
+    chosen = select(campaigns).where(campaigns.c.state == CampaignState.SENDING)
+    return [_campaign(row) for row in conn.execute(chosen.order_by(campaigns.c.id))]
+
+
 def _campaign(row: Any) -> Campaign:
     return Campaign(
         row.id, row.name, CampaignState(row.state), row.subject, row.text_source,
