@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailbot.cli.policy_change import add_version
+from mailbot.cli.policy.change import add_version
 from mailbot.doctor import Finding, Level, examine
 from mailbot.store import schema
 from tests.cli.conftest import CONFIG

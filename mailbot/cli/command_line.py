@@ -14,28 +14,18 @@ from typing import Annotated, Any, Final
 import typer
 
 from mailbot import __version__
-from mailbot.cli import (
-    campaign,
-    check,
-    db,
-    demo,
-    erase,
-    keys,
-    ledger,
-    order_status,
-    policy,
-    recognise,
-    replay,
-    restore,
-    review,
-    run,
-    status,
-    stop_marketing,
-    uncertain_commands,
-    why,
-)
-from mailbot.cli import suppress as suppression
+from mailbot.cli import check, db, demo, erase, keys, recognise, restore, run, stop_marketing
+from mailbot.cli.campaign import commands as campaign
+from mailbot.cli.ledger import commands as ledger
 from mailbot.cli.options import DEFAULT_CONFIG, Config
+from mailbot.cli.order_status import commands as order_status
+from mailbot.cli.policy import commands as policy
+from mailbot.cli.replay import commands as replay
+from mailbot.cli.review import commands as review
+from mailbot.cli.status import commands as status
+from mailbot.cli.suppress import commands as suppression
+from mailbot.cli.uncertain import commands as uncertain
+from mailbot.cli.why import commands as why
 from mailbot.core.errors import MailbotError
 
 INTERRUPTED: Final = 130
@@ -78,7 +68,7 @@ app.add_typer(suppression.app, name="suppress", rich_help_panel=_DO)
 app.command("erase", rich_help_panel=_DO)(erase.erase)
 app.add_typer(campaign.app, name="campaign", rich_help_panel=_DO)
 app.add_typer(order_status.app, name="order-status", rich_help_panel=_DO)
-app.add_typer(uncertain_commands.acknowledgement, name="acknowledgement", rich_help_panel=_DO)
+app.add_typer(uncertain.acknowledgement, name="acknowledgement", rich_help_panel=_DO)
 app.command("stop-marketing", rich_help_panel=_DO)(stop_marketing.stop_marketing)
 app.command("start-marketing", rich_help_panel=_DO)(stop_marketing.start_marketing)
 app.add_typer(db.app, name="db", rich_help_panel=_DAEMON)

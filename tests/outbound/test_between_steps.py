@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import pytest
 from sqlalchemy import select
 
-from mailbot.cli.why_answer import Judged
-from mailbot.cli.why_story import Story, tell
+from mailbot.cli.why.answer import Judged
+from mailbot.cli.why.story import Story, tell
 from mailbot.core.consent import Reason, Source
 from mailbot.core.outbox_states import State
 from mailbot.store import campaigns, erasure, ledger, switches

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from mailbot.cli.sending_time import read_sending_time
+from mailbot.cli.campaign.sending_time import read_sending_time
 from mailbot.core.errors import StoreUnavailable
 from mailbot.core.outbox_states import State
 from mailbot.store import campaigns, outbox

@@ -1,0 +1,1 @@
+"""`mailbot replay`: mail of the past through the same intake, first as a rehearsal."""

@@ -1,0 +1,1 @@
+"""`mailbot review`: mail that a person has to read, and what they decide."""

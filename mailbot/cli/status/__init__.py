@@ -1,0 +1,1 @@
+"""`mailbot status`: how things stand, what needs a person; `--metrics` for Prometheus."""

@@ -1,0 +1,1 @@
+"""`mailbot … uncertain`: a person decides about messages that may or may not have gone out."""

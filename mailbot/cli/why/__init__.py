@@ -1,0 +1,1 @@
+"""`mailbot why`: one person's story, each event and each message with its reason."""
