@@ -16,6 +16,7 @@ from mailbot.core.letter_lint import (
     links_in,
     picture_faults,
     size_fault,
+    style_faults,
     subject_style_faults,
 )
 from mailbot.core.preflight import (
@@ -71,7 +72,16 @@ def letter_checks(template: Template, fields_available: Collection[str]) -> list
             link_faults(template),
         ),
         _check("pictures", "each says in words what it shows.", picture_faults(template)),
+        _check("style", _fine_style(template), style_faults(template)),
     ]
+
+
+def _fine_style(template: Template) -> str:
+    if template.html is None:
+        return "there is no HTML."
+    if "<style" not in template.html.source.lower():
+        return "the HTML needs no CSS but what stands in its tags."
+    return "the CSS of <style> was written into the tags, where every mail program reads it."
 
 
 def law_checks(sender: Address, order_status_sender: Address, postal_address: str) -> list[Check]:

@@ -33,9 +33,8 @@ class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self._lines: list[str] = [""]
-        self._links: list[tuple[str, int]] = []  # target, and how much was there before its label
+        self._links: list[tuple[str, int, int]] = []  # target; line and column of its label
         self._hidden: list[str] = []  # the tags within the one that hides what it holds
-        self._length = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in reversed(attrs)}
@@ -58,7 +57,8 @@ class _Reader(HTMLParser):
         elif tag == "img" and not is_hidden:
             self._say(f"[{values['alt']}]" if values.get("alt") else "")
         elif tag == "a":
-            self._links.append((values.get("href", ""), self._length))
+            target = values.get("href", "").strip()
+            self._links.append((target, len(self._lines) - 1, len(self._lines[-1])))
 
     def handle_endtag(self, tag: str) -> None:
         if self._hidden:
@@ -67,10 +67,15 @@ class _Reader(HTMLParser):
             return
         if tag in _BLOCKS:
             self._break(is_apart=tag in _APART)
+        elif tag == "li":
+            self._break()
         elif tag == "a" and self._links:
-            target, before = self._links.pop()
-            if target and not target.startswith("#") and self._length > before:
-                self._say(f" <{target.removeprefix('mailto:').partition('?')[0]}>")
+            target, line, column = self._links.pop()
+            label = " ".join([self._lines[line][column:], *self._lines[line + 1 :]]).strip()
+            if target.lower().startswith("mailto:"):
+                target = target[7:].partition("?")[0]
+            if target and not target.startswith("#") and label and label != target:
+                self._say(f" <{target}>")
 
     def handle_data(self, data: str) -> None:
         if not self._hidden:
@@ -86,7 +91,6 @@ class _Reader(HTMLParser):
         if not self._lines[-1]:
             words = words.lstrip(" ")
         self._lines[-1] += words
-        self._length += len(words.strip())
 
     def _break(self, *, is_apart: bool = False) -> None:
         if self._lines[-1].strip():

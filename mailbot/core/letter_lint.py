@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 from typing import Final
 from urllib.parse import urlsplit
 
+from mailbot.core.inlining import unreadable_styles, why_not_inlined
 from mailbot.core.preflight import Fault, Severity
 from mailbot.core.template_fields import place_of
 from mailbot.core.templates import Part, Template
@@ -30,6 +31,7 @@ _WITHOUT_SCHEME: Final = re.compile(r"(?:www\.|[\w-]+\.(?:com|org|net|de|fr|es|i
 _PLACEHOLDER: Final = re.compile(r"(?:.+\.)?example\.(?:com|org|net)")
 _LOCAL: Final = re.compile(r"(?:.+\.)?(?:localhost|local|internal|intranet|lan|home\.arpa)")
 _FOR_TRYING: Final = re.compile(r".+\.(?:example|test|invalid)")  # RFC 6761
+_STYLE_SHEET: Final = re.compile(r"<link\b[^>]*\bstylesheet\b|@import\b", re.IGNORECASE)
 _OPENED: Final = {"a": "href", "area": "href", "img": "src"}
 
 
@@ -92,6 +94,28 @@ def subject_style_faults(template: Template) -> list[Fault]:
     if shown.count("!") > _MOST_MARKS:
         advice = "Leave one at most: spam filters count them."
         found.append(_warning(where, "the subject has several exclamation marks.", advice))
+    return found
+
+
+def style_faults(template: Template) -> list[Fault]:
+    """CSS that mail programs do not read, each with its line."""
+    if template.html is None:
+        return []
+    place, source = place_of(template.name, "html"), template.html.source
+    found = []
+    left = why_not_inlined(source)
+    if left is not None:
+        line, why = left
+        what = f"the CSS stays in <style> and is not inlined: {why}."
+        advice = "Many mail programs read it there; for the others write style=… into the tags."
+        found.append(_warning(f"{place}, line {line}", what, advice))
+    for number in unreadable_styles(source):
+        what = "the style of a tag is no CSS."
+        found.append(_warning(f"{place}, line {number}", what, 'Write it like style="color: red".'))
+    for number, line_text in enumerate(_plain(source).split("\n"), 1):
+        if _STYLE_SHEET.search(line_text):
+            what = "a style sheet that stands elsewhere is read by no mail program."
+            found.append(_warning(f"{place}, line {number}", what, "Put its CSS into <style>."))
     return found
 
 

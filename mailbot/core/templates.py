@@ -15,6 +15,7 @@ import jinja2
 from jinja2.exceptions import SecurityError
 
 from mailbot.core.errors import TemplateError
+from mailbot.core.inlining import inline_css
 from mailbot.core.mail_headers import has_control_character
 from mailbot.core.template_fields import (
     FieldUse,
@@ -83,7 +84,8 @@ def parse_template(
     text_part = _compile(name, "text", text_source, skipped, common)
     html_part = None
     if html_source is not None:
-        html_part = _compile(name, "html", _tidied(name, html_source), 0, common)
+        html_source = inline_css(place_of(name, "html"), _tidied(name, html_source))
+        html_part = _compile(name, "html", html_source, 0, common)
     uses = [*subject_part.uses, *text_part.uses, *(html_part.uses if html_part else ())]
     return Template(name, subject_part, text_part, html_part, tuple(uses))
 

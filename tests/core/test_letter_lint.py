@@ -9,6 +9,7 @@ from mailbot.core.letter_lint import (
     link_faults,
     picture_faults,
     size_fault,
+    style_faults,
     subject_style_faults,
 )
 from mailbot.core.preflight import Fault, Severity
@@ -124,3 +125,21 @@ def test_html_that_gmail_would_cut_off_is_a_warning() -> None:
     fault = size_fault("spring", "ü" * (LARGEST_SHOWN_WHOLE // 2 + 1))
     assert fault is not None
     assert "102,002 bytes" in fault.what
+
+
+def test_css_that_mail_programs_do_not_read_is_told_with_its_line() -> None:
+    html = (
+        "<head>\n<link rel=stylesheet href='https://a.de/x.css'>\n<style>\n@import 'y.css';\n"
+        "tr:nth-child(2) {color: red}\n</style>{% for a in b %}<p>{% endfor %}\n\n<b style='red'>"
+    )
+    told = [(fault.where, fault.what) for fault in style_faults(letter(html=html))]
+    lines = [where.removeprefix("spring (html), line ") for where, _ in told]
+    assert lines == ["5", "8", "2", "4"]
+    assert "counts tags" in told[0][1]
+    assert "is no CSS" in told[1][1]
+    assert "stands elsewhere" in told[2][1]
+
+
+def test_plain_css_is_nothing_to_tell() -> None:
+    assert style_faults(letter(html="<style>p{color:red}</style><p>")) == []
+    assert style_faults(letter()) == []

@@ -60,11 +60,15 @@ def campaign() -> None:
 def create(
     name: _Name,
     text: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            "--text", "--template", metavar="FILE", readable=False, help="The letter as text."
+            "--text",
+            "--template",
+            metavar="FILE",
+            readable=False,
+            help="The letter as text, if it is not to be made from the HTML.",
         ),
-    ],
+    ] = None,
     audience: Annotated[
         Path | None,
         typer.Option(
@@ -88,7 +92,7 @@ def create(
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="FILE", readable=False, help="The same letter as HTML."),
+        typer.Option("--html", metavar="FILE", readable=False, help="The letter as HTML."),
     ] = None,
     email_column: Annotated[
         str | None,
@@ -116,7 +120,7 @@ def create(
 
     Every column is a field of the letter: {{ first_name }}. Nothing is created
     where the letter or a line of the file has a fault; --skip-bad creates it
-    without the bad lines.
+    without the bad lines. Of an HTML letter alone the text part is made as well.
 
     [bold]Examples[/bold]
       mailbot campaign create spring --subject "New teas are in" \\

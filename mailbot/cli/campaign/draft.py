@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mailbot.cli.opening import OpenedForPersons, opened_for_persons, writing
@@ -20,6 +20,7 @@ from mailbot.core.errors import AudienceError, InputError, TemplateError
 from mailbot.core.mail_headers import has_control_character
 from mailbot.core.preflight import Fault, Severity, subject_faults
 from mailbot.core.templates import Template, parse_template, render
+from mailbot.core.text_from_html import text_template_of
 from mailbot.lists.bad_lines import BadLinesFile
 from mailbot.outbound import campaigns
 from mailbot.outbound.audience import Audience, read_audience
@@ -53,6 +54,7 @@ class Draft:
     reachable: int
     excluded: Mapping[Reason, int]
     warnings: tuple[Fault, ...]
+    is_text_made: bool = False  # from the HTML
 
 
 def create_draft(
@@ -60,20 +62,24 @@ def create_draft(
     *,
     name: str,
     subject: str | None,
-    text_file: Path,
+    text_file: Path | None,
     html_file: Path | None,
     people: People,
 ) -> Draft:
-    """Raises TemplateError, AudienceError, RefusedError (name taken), and what opening raises."""
+    """Without a text its words are taken from the HTML: one of the two is needed.
+
+    Raises TemplateError, AudienceError, RefusedError (name taken), and what opening raises."""
     _check_name(name)
     with opened_for_persons(config) as installation:
         html = _read(html_file) if html_file else None
-        template = parse_template(name, _read(text_file), html, subject)
+        text = _read(text_file) if text_file else _text_from(name, html, html_file, subject)
+        template = parse_template(name, text, html, subject)
         with _audience(people, installation.settings) as (audience, origin):
             _write_bad_lines(audience, people.bad_lines)
             warnings = _refuse_faults(template, audience, installation.settings)
             _refuse_bad_lines(audience, skip_bad=people.skip_bad)
-            return _store(installation, name, template, html, audience, warnings, origin)
+            draft = _store(installation, name, template, html, audience, warnings, origin)
+            return replace(draft, is_text_made=text_file is None)
 
 
 @contextmanager
@@ -170,6 +176,23 @@ def _read(path: Path) -> str:
         what = f"the file cannot be read ({(error.strerror or str(error)).lower()})."
         next_step = "Name the letter's file."
     raise TemplateError(what, where=where, next_step=next_step)
+
+
+def _text_from(name: str, html: str | None, html_file: Path | None, subject: str | None) -> str:
+    """Raises TemplateError where nothing can be made of it, or a subject is missing."""
+    if html is None:
+        what, next_step = "there is no letter.", "Name its text, its HTML or both: --text, --html."
+        raise TemplateError(what, where=name, next_step=next_step)
+    if subject is None:
+        what, next_step = "an HTML file holds no subject.", 'Add one: --subject "New teas are in".'
+        raise TemplateError(what, where=str(html_file), next_step=next_step)
+    parse_template(name, "…", html, subject)  # what Jinja cannot read has its line in the HTML
+    text = text_template_of(html)
+    if not text:
+        what = "it shows no words, so no text part can be made of it."
+        next_step = "Write one (--text FILE): some people and many filters read nothing else."
+        raise TemplateError(what, where=str(html_file), next_step=next_step)
+    return text
 
 
 def _refuse_faults(template: Template, audience: Audience, settings: Settings) -> tuple[Fault, ...]:

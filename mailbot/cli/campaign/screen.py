@@ -98,6 +98,7 @@ def show_draft(draft: Draft, *, as_json: bool) -> None:
                 for twice in audience.duplicates
             ],
             "duplicate_count": audience.duplicate,
+            "text_made_from_html": draft.is_text_made,
             "warnings": [
                 {"where": fault.where, "what": fault.what, "next_step": fault.next_step}
                 for fault in draft.warnings
@@ -110,6 +111,9 @@ def show_draft(draft: Draft, *, as_json: bool) -> None:
     people = counted(audience.good - audience.duplicate, "person", "people")
     screen.print(f"“{name}” is a draft for {people} ({audience.where}, address in “{column}”).")
     screen.print(f"Fields for the letter: {', '.join(audience.columns)}")
+    if draft.is_text_made:
+        screen.print(f"Its text part was made from the HTML. Read it: mailbot campaign preview "
+                     f"{shlex.quote(name)}")  # fmt: skip
     _show_reach(draft.reachable, draft.excluded)
     _show_lines("left out", [f"{unit} {bad.line}: {bad.why}" for bad in audience.bad_lines],
                 audience.bad)  # fmt: skip

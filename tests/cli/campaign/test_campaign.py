@@ -299,3 +299,48 @@ def test_three_bad_lines_in_a_hundred_are_written_out_with_their_reasons(mailbot
     assert out.stat().st_mode & 0o077 == 0
     made = create(mailbot, "--bad-lines", str(out), "--skip-bad", people=people)
     assert (made.code, "97 people" in made.out) == (0, True)
+
+
+def create_from_html(mailbot: Shell, html: str, *more: str) -> Ended:
+    return mailbot(
+        "campaign", "create", "spring", "--audience", mailbot.write("people.csv", PEOPLE),
+        "--html", mailbot.write("letter.html", html), *more,
+    )  # fmt: skip
+
+
+def test_of_an_html_letter_alone_the_text_part_is_made_and_that_is_told(
+    mailbot: Shell, database: Database
+) -> None:
+    html = "<p>Dear {{ first_name }},</p><p><a href='https://lindenhof.de/teas'>New teas</a></p>"
+    ended = create_from_html(mailbot, html, "--subject", "New teas")
+    assert ended.code == 0
+    assert "text part was made from the HTML" in ended.out
+    assert "mailbot campaign preview spring" in ended.out
+    with database.read() as conn:
+        made = campaigns.get(conn, "spring")
+    assert made.text_source == "Dear {{ first_name }},\n\nNew teas <https://lindenhof.de/teas>\n"
+    assert "Dear Ann," in mailbot("campaign", "preview", "spring").out
+
+
+@pytest.mark.parametrize(
+    ("html", "more", "told"),
+    [
+        ("<p>Tea</p>", (), "letter.html: an HTML file holds no subject"),
+        ("<p><img src='https://lindenhof.de/a.png'></p>", ("--subject", "x"), "it shows no words"),
+        ("<p>\n{% if x %}Tea</p>", ("--subject", "x"), "spring (html), line 2"),
+    ],
+)
+def test_an_html_letter_of_which_no_text_can_be_made_creates_nothing(
+    mailbot: Shell, database: Database, html: str, more: tuple[str, ...], told: str
+) -> None:
+    ended = create_from_html(mailbot, html, *more)
+    assert (ended.code, told in ended.err) == (65, True), ended.err
+    assert every(database) == []
+
+
+def test_a_campaign_needs_a_letter(mailbot: Shell) -> None:
+    ended = mailbot(
+        "campaign", "create", "spring", "--audience", mailbot.write("people.csv", PEOPLE)
+    )
+    assert ended.code == 65
+    assert "there is no letter. Name its text, its HTML or both" in ended.err.replace("\n  ", " ")
