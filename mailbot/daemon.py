@@ -25,6 +25,7 @@ from mailbot.config import (
     MailboxSettings,
     Settings,
     check_secrets,
+    load_dkim_keys,
     load_person_key,
     load_token_keys,
     read_relay_secret,
@@ -48,6 +49,7 @@ from mailbot.outbound.letterhead import Letterhead
 from mailbot.outbound.order_status import OrderStatusLetters
 from mailbot.outbound.order_status_types import OrderStatusTypes
 from mailbot.outbound.sender import Sender
+from mailbot.outbound.signing import SignedLetters
 from mailbot.outbound.smtp import RelayConnection
 from mailbot.store import keys, ledger, outbox, retention, schema
 from mailbot.store.engine import Database, now
@@ -184,15 +186,28 @@ class _Daemon:
         # Read anew for each connection: a token is good for an hour, a password may be changed.
         secret = partial(read_relay_secret, self._settings)
         types = OrderStatusTypes(self._settings.order_status.templates_dir)
+        identities = load_dkim_keys(self._settings)
         return Sender(
             self._database,
             self._settings.sender,
             connect=lambda: RelayConnection(relay, secret),
             connections=relay.connections,
             composers={
-                MessageKind.CAMPAIGN: CampaignLetters(self._database, letterhead),
-                MessageKind.ORDER_STATUS: OrderStatusLetters(types, letterhead),
-                MessageKind.ACKNOWLEDGEMENT: AcknowledgementLetters(letterhead),
+                MessageKind.CAMPAIGN: SignedLetters(
+                    CampaignLetters(self._database, letterhead),
+                    letterhead.marketing.address.domain,
+                    identities,
+                ),
+                MessageKind.ORDER_STATUS: SignedLetters(
+                    OrderStatusLetters(types, letterhead),
+                    letterhead.order_status.address.domain,
+                    identities,
+                ),
+                MessageKind.ACKNOWLEDGEMENT: SignedLetters(
+                    AcknowledgementLetters(letterhead),
+                    letterhead.shop.help_address.domain,
+                    identities,
+                ),
             },
             claimed_by=self._claimed_by,
             policy_version=self._settings.shop.policy_version,

@@ -9,17 +9,21 @@ from typing import Annotated
 
 import typer
 
+from mailbot.cli import dkim_keys
 from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
-from mailbot.core.errors import InputError, MailbotError, RefusedError
+from mailbot.cli.private_key import write_key
+from mailbot.core.errors import RefusedError
 
 _KEY_BYTES = 32  # 64 hex digits
 
 app = typer.Typer(no_args_is_help=True)
+app.command("dkim")(dkim_keys.dkim)
+app.command("records")(dkim_keys.records)
 
 
 @app.callback()
 def keys() -> None:
-    """The person key and the token keys: files of 64 hex digits."""
+    """The person key and the token keys, and those that sign our mail (DKIM)."""
 
 
 @app.command()
@@ -54,7 +58,7 @@ def create(
                 where=str(path),
                 next_step="For a further token key add --token 2 (or the next free number).",
             )
-    written = [_write(path) for path in paths]
+    written = [write_key(path, secrets.token_hex(_KEY_BYTES)) for path in paths]
     if as_json:
         from mailbot.cli.showing import print_json
 
@@ -116,25 +120,3 @@ def list_(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
         console().print(shown)
     if not fits:
         raise typer.Exit(1)
-
-
-def _write(path: Path) -> Path:
-    """A new key, on disk for sure."""
-    try:
-        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(_KEY_BYTES) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(
-            "this is no folder.", where=str(path.parent), next_step="Name a folder."
-        ) from error
-    except OSError as error:
-        raise MailbotError(
-            f"the key cannot be written ({error.strerror}).",
-            where=str(path),
-            next_step="Make room, or name a folder that you may write to.",
-        ) from error
-    return path

@@ -2,7 +2,7 @@
 
 settings.py  the tables and their defaults        values.py   what one value must look like
 reading.py   file and environment → Settings      faults.py   pydantic's errors in plain words
-secrets.py   passwords and keys, which never stand in the file
+secrets.py   passwords and keys, never in that    dkim_keys.py  the keys that sign our mail
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from mailbot.config.reading import load
 from mailbot.config.secrets import (
     check_secrets,
+    load_dkim_keys,
     load_person_key,
     load_token_keys,
     read_relay_secret,
@@ -21,6 +22,7 @@ from mailbot.config.settings import (
     AudienceSettings,
     CampaignsSettings,
     DaemonSettings,
+    DkimSettings,
     KeysSettings,
     LogSettings,
     MailboxSettings,
@@ -38,6 +40,7 @@ __all__ = [
     "AudienceSettings",
     "CampaignsSettings",
     "DaemonSettings",
+    "DkimSettings",
     "KeysSettings",
     "LogSettings",
     "MailboxSettings",
@@ -50,6 +53,7 @@ __all__ = [
     "TokenKeySettings",
     "check_secrets",
     "load",
+    "load_dkim_keys",
     "load_person_key",
     "load_token_keys",
     "read_relay_secret",

@@ -67,6 +67,7 @@ def across_tables(data: Mapping[str, Any], model: type[BaseModel]) -> list[Confi
         *_listed_twice(_setting(data, "keys", "tokens"), ("keys", "tokens"), "id"),
         *_none_can_sign(_setting(data, "keys", "tokens")),
         *_filed_where_mail_is_heard(data.get("mailbox")),
+        *_signs_nothing(data),
         *_never_so_many_days(
             _number(data, model, "recognition", "bounce_days"),
             _number(data, model, "recognition", "bounce_within_days"),
@@ -182,6 +183,33 @@ def _filed_where_mail_is_heard(mailboxes: object) -> Iterator[ConfigFault]:
             yield ConfigFault(key, "is the inbox: a mail filed there is new there.", write)
         elif isinstance(staffs, str) and name == staffs.strip().upper():
             yield ConfigFault(key, "is the opt_out_folder: what stands there is a wish.", write)
+
+
+def _signs_nothing(data: Mapping[str, Any]) -> Iterator[ConfigFault]:
+    """A key for a domain that no mail of ours is from; and two for one place in the DNS."""
+    tables = (("campaigns", "from_address"), ("order_status", "from_address"))
+    senders = [str(_setting(data, *setting)) for setting in (*tables, ("shop", "help_address"))]
+    entries = data.get("dkim")
+    places: dict[tuple[str, str], int] = {}
+    for index, entry in enumerate(entries if isinstance(entries, Sequence) else ()):
+        if not isinstance(entry, Mapping):
+            continue
+        domain, selector = str(entry.get("domain")), str(entry.get("selector"))
+        first = places.setdefault((domain.lower(), selector.lower()), index)
+        if first != index:
+            what = f"{selector!r} of {domain} is taken by {dotted(('dkim', first))}."
+            yield ConfigFault(dotted(("dkim", index, "selector")), what, "Give each key its own.")
+        try:
+            ours = [parse_address(sender).domain for sender in senders]
+            signing = parse_address(f"x@{domain}").domain
+        except AddressError:
+            continue  # told where it stands
+        if not any(one == signing or one.endswith(f".{signing}") for one in ours):
+            yield ConfigFault(
+                dotted(("dkim", index, "domain")),
+                f"no mail of ours is from {domain}: this key would sign nothing.",
+                f"Write one of these, or what they end in: {', '.join(sorted(set(ours)))}.",
+            )
 
 
 def _never_so_many_days(days: int | None, within: int | None) -> Iterator[ConfigFault]:

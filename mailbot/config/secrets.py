@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from mailbot.config.settings import Settings
-from mailbot.core.errors import ConfigError, ConfigFault
+from mailbot.core.dkim import DkimIdentity
+from mailbot.core.errors import ConfigError, ConfigFault, InputError
 from mailbot.core.person import PersonKey
 from mailbot.core.tokens import TokenKey, TokenKeys
 
@@ -86,6 +87,29 @@ def load_token_keys(settings: Settings) -> TokenKeys:
     return TokenKeys(tuple(keys))
 
 
+def load_dkim_keys(settings: Settings) -> tuple[DkimIdentity, ...]:
+    """Who answers for our mail, one for each [[dkim]]. Raises ConfigError with all their faults."""
+    if not settings.dkim:
+        return ()  # the library of cryptography takes its time to load
+    from mailbot.config.dkim_keys import read_key
+
+    faults: list[ConfigFault] = []
+    identities = []
+    for index, entry in enumerate(settings.dkim):
+        path, key = secret_path(entry.key_file, settings.path), f"dkim[{index}].key_file"
+        make = f"Make it: mailbot keys dkim {entry.selector} {entry.domain} --to {path}"
+        try:
+            pem = _read(settings, path, key, make, is_one_line=False)
+            identities.append(DkimIdentity(entry.domain, entry.selector, read_key(pem)))
+        except ConfigError as error:
+            faults += error.faults
+        except InputError as error:
+            faults.append(ConfigFault(key, f"{path}: {error.what}", error.next_step))
+    if faults:
+        raise ConfigError(str(settings.path), faults)
+    return tuple(identities)
+
+
 def check_secrets(settings: Settings, *, with_audiences: bool = False) -> None:
     """Read every secret once. Raises ConfigError with all faults: what a start would trip over.
 
@@ -104,7 +128,8 @@ def check_secrets(settings: Settings, *, with_audiences: bool = False) -> None:
         partial(read_secret, settings, name, key=key) for key, name in named
     ]
     readers += [
-        partial(read, settings) for read in (read_relay_secret, load_person_key, load_token_keys)
+        partial(read, settings)
+        for read in (read_relay_secret, load_person_key, load_token_keys, load_dkim_keys)
     ]
     faults: list[ConfigFault] = []
     for read in readers:
@@ -145,7 +170,9 @@ def _read_key(settings: Settings, name: str, key: str) -> bytes:
     raise ConfigError(str(settings.path), [ConfigFault(key, what, write)])
 
 
-def _read(settings: Settings, path: Path, key: str, if_missing: str) -> str:
+def _read(
+    settings: Settings, path: Path, key: str, if_missing: str, *, is_one_line: bool = True
+) -> str:
     what, write = "", ""
     try:
         with path.open("rb") as file:
@@ -165,8 +192,9 @@ def _read(settings: Settings, path: Path, key: str, if_missing: str) -> str:
             write = f"Run chmod o-rwx {path}; replace a password that others may have read."
         elif not text.strip():
             what, write = f"the file {path} is empty.", if_missing
-        elif len(content) > _LARGEST_SECRET or "\n" in text or "\x00" in text:
-            what, write = f"{path} is more than one line of text.", "Name the right file."
+        elif len(content) > _LARGEST_SECRET or "\x00" in text or (is_one_line and "\n" in text):
+            more = "one line of text" if is_one_line else "a key"
+            what, write = f"{path} is more than {more}.", "Name the right file."
         else:
             return text
     raise ConfigError(str(settings.path), [ConfigFault(key, what, write)])

@@ -33,6 +33,7 @@ from mailbot.config.values import (
     Keyword,
     Line,
     MailAddress,
+    MailDomain,
     NewFolder,
     Number,
     OwnDomain,
@@ -40,6 +41,7 @@ from mailbot.config.values import (
     QuietHours,
     SecretName,
     Security,
+    Selector,
     StoreUrl,
     Text,
     Website,
@@ -285,6 +287,14 @@ class OrderStatusSettings(_Table):
     )
 
 
+class DkimSettings(_Table):
+    """[[dkim]]: a key that signs our mail."""
+
+    domain: MailDomain = Field(examples=["hollowandfinch.example"])
+    selector: Selector = Field(examples=["mailbot1"])
+    key_file: SecretName = Field(examples=["dkim-mailbot1"])
+
+
 class AcknowledgementsSettings(_Table):
     """[acknowledgements]: the answer to an opt-out."""
 
@@ -339,6 +349,7 @@ class Settings(BaseSettings):
     audiences: tuple[AudienceSettings, ...] = Field(default=(), alias="audience")
     order_status: OrderStatusSettings
     acknowledgements: AcknowledgementsSettings = AcknowledgementsSettings()
+    dkim: tuple[DkimSettings, ...] = ()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
     daemon: DaemonSettings = DaemonSettings()

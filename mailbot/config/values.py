@@ -45,6 +45,10 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 
 # RFC 5321 §4.5.3.1.1 allows 64 octets left of the "@"; help+u-TOKEN@ needs 50 of them.
+_SELECTOR: Final = re.compile(
+    r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*", re.IGNORECASE
+)
+_LONGEST_SELECTOR: Final = 63
 _LONGEST_HELP_LOCAL_PART: Final = 64 - len("+u-") - 47
 
 
@@ -104,6 +108,26 @@ def _own_domain(text: str) -> str:
             next_step="Remove it; name only domains that belong to the shop alone.",
         )
     return domain
+
+
+def _mail_domain(text: str) -> str:
+    """A domain that our mail comes from, as A-label."""
+    if not _is_bare(f"x@{text}"):
+        raise InputError(
+            f"{text[:80]!r} is not a domain.",
+            next_step='Write what stands right of the "@" of our mail, like "shop.example".',
+        )
+    return parse_address(f"x@{text}").domain
+
+
+def _selector(text: str) -> str:
+    """RFC 6376 §3.1: labels of a domain name."""
+    if len(text) > _LONGEST_SELECTOR or not _SELECTOR.fullmatch(text):
+        raise InputError(
+            f"{text[:80]!r} is no selector.",
+            next_step="Write a name of letters, digits and hyphens, like mailbot1.",
+        )
+    return text.lower()
 
 
 def _host(text: str) -> str:
@@ -256,6 +280,8 @@ DaemonName = Annotated[
 MailAddress = Annotated[Line, AfterValidator(_address)]
 HelpAddress = Annotated[MailAddress, AfterValidator(_help_address)]
 OwnDomain = Annotated[Line, AfterValidator(_own_domain)]
+MailDomain = Annotated[Line, AfterValidator(_mail_domain)]
+Selector = Annotated[Line, AfterValidator(_selector)]
 Host = Annotated[Line, AfterValidator(_host)]
 Website = Annotated[str, AfterValidator(_one_line), AfterValidator(_website)]
 StoreUrl = Annotated[Line, AfterValidator(_store_url)]

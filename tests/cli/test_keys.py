@@ -104,3 +104,41 @@ def test_with_a_wrong_person_key_nothing_is_done_under_hashes_nobody_looks_up(
     listed = mailbot("keys", "list")
     assert listed.code == 1
     assert "NOT the key that filled the database" in listed.out
+
+
+def test_a_key_that_signs_mail_is_made_with_the_record_to_publish(mailbot: Shell) -> None:
+    path = mailbot.folder / "dkim-tea1"
+    ended = mailbot("keys", "dkim", "tea1", "Shop.example", "--to", str(path))
+    assert ended.code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "tea1._domainkey.shop.example. 3600 IN TXT (" in ended.out
+    assert "PRIVATE" not in ended.out
+    settings = ended.out[ended.out.index("[[dkim]]") : ended.out.index("\n\nAnother user")]
+    mailbot.config.write_text(CONFIG + settings)
+    shown = mailbot("keys", "records")
+    assert shown.code == 0
+    assert shown.out.strip() in ended.out
+    (record,) = mailbot("keys", "records", "--json").json
+    assert record["name"] == "tea1._domainkey.shop.example"
+    assert (record["algorithm"], record["bits"]) == ("rsa-sha256", 2048)
+
+
+def test_a_key_for_mail_is_never_overwritten_either(mailbot: Shell) -> None:
+    path = mailbot.write("dkim", "old")
+    ended = mailbot("keys", "dkim", "tea1", "shop.example", "--to", path, "--ed25519")
+    assert ended.code == 1
+    assert "never overwritten" in ended.err
+
+
+@pytest.mark.parametrize(("selector", "domain"), [("tea 1", "shop.example"), ("tea1", "no domain")])
+def test_a_name_that_no_dns_could_hold_is_told(mailbot: Shell, selector: str, domain: str) -> None:
+    path = mailbot.folder / "dkim"
+    ended = mailbot("keys", "dkim", selector, domain, "--to", str(path))
+    assert ended.code == 65
+    assert "is no selector" in ended.err or "is not a domain" in ended.err
+    assert not path.exists()
+
+
+def test_without_a_key_the_records_say_who_has_to_sign(mailbot: Shell) -> None:
+    assert "the relay has to sign" in mailbot("keys", "records").out
+    assert mailbot("keys", "records", "--json").json == []

@@ -72,7 +72,7 @@ def test_a_setting_is_told_with_its_true_default(table: str, name: str, field: F
     if field.is_required():
         assert " Required." in comment
         # What may be left out as a whole stands there as an example.
-        assert line.startswith("#") is (table == "audience")
+        assert line.startswith("#") is (table in ("audience", "dkim"))
     elif field.default is None:
         assert re.search(r" Default: none \(.+?\)\.", comment)
     else:
