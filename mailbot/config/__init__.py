@@ -7,7 +7,8 @@ secrets.py   passwords and keys, never in that    dkim_keys.py  the keys that si
 
 from __future__ import annotations
 
-from mailbot.config.reading import load
+from mailbot.config.public import PublicSettings
+from mailbot.config.reading import load, load_public_page
 from mailbot.config.secrets import (
     check_secrets,
     load_dkim_keys,
@@ -27,6 +28,7 @@ from mailbot.config.settings import (
     LogSettings,
     MailboxSettings,
     OrderStatusSettings,
+    PublicPageSettings,
     RelaySettings,
     SenderSettings,
     Settings,
@@ -45,6 +47,8 @@ __all__ = [
     "LogSettings",
     "MailboxSettings",
     "OrderStatusSettings",
+    "PublicPageSettings",
+    "PublicSettings",
     "RelaySettings",
     "SenderSettings",
     "Settings",
@@ -55,6 +59,7 @@ __all__ = [
     "load",
     "load_dkim_keys",
     "load_person_key",
+    "load_public_page",
     "load_token_keys",
     "read_relay_secret",
     "read_secret",

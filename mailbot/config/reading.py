@@ -8,14 +8,21 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic_settings.exceptions import SettingsError
 
 from mailbot.config.faults import dotted, unknown
-from mailbot.config.settings import ENVIRONMENT_PREFIX, Settings
+from mailbot.config.settings import (
+    ENVIRONMENT_PREFIX,
+    PublicPageSettings,
+    Settings,
+    SettingsFile,
+)
 from mailbot.config.values import CONFIG_PATH
 from mailbot.core.errors import ConfigError, ConfigFault
+
+_Settings = TypeVar("_Settings", bound=SettingsFile)
 
 _HEADER: Final = re.compile(r"\s*(\[\[?)\s*([\w.-]+)\s*\]")
 _SETTING: Final = re.compile(r"\s*([\w-]+)\s*=")
@@ -28,14 +35,33 @@ def load(path: Path) -> Settings:
     Secrets are not read (see check_secrets). Raises ConfigError with all faults at once.
     """
     text = _read(path)
-    data = _parse(path, text)
+    return _load(path, text, _parse(path, text), Settings)
+
+
+def load_public_page(path: Path) -> PublicPageSettings:
+    """The few tables that the public page needs, of the same file or of one with these alone.
+
+    The other tables are not looked at: what is wrong there is the daemon's affair. Raises
+    ConfigError with all faults at once.
+    """
+    text = _read(path)
+    others = _tables_of(Settings) - _tables_of(PublicPageSettings)
+    data = {key: value for key, value in _parse(path, text).items() if key not in others}
+    return _load(path, text, data, PublicPageSettings)
+
+
+def _tables_of(model: type[SettingsFile]) -> set[str]:
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def _load(path: Path, text: str, data: dict[str, Any], model: type[_Settings]) -> _Settings:
     # A leading underscore means an option of pydantic-settings to pydantic-settings.
     odd = [key for key in data if key.startswith("_")]
     faults = [ConfigFault(key, *unknown(key, (), Settings)) for key in odd]
     faults += _unknown_variables()
     context = CONFIG_PATH.set(path.absolute())
     try:
-        settings = Settings(**{key: value for key, value in data.items() if key not in odd})
+        settings = model(**{key: value for key, value in data.items() if key not in odd})
     except ConfigError as error:
         faults += error.faults
     except SettingsError as error:
@@ -142,7 +168,7 @@ def _unknown_variables() -> list[ConfigFault]:
     for name in sorted(os.environ):
         table, separator, _ = name.upper().removeprefix(ENVIRONMENT_PREFIX).partition("__")
         is_ours = name.upper().startswith(ENVIRONMENT_PREFIX) and separator
-        if is_ours and table.lower() not in {*Settings.model_fields, "mailbox", "audience"}:
+        if is_ours and table.lower() not in _tables_of(Settings) | _tables_of(PublicPageSettings):
             faults.append(ConfigFault(name, *unknown(table.lower(), (), Settings)))
     return faults
 

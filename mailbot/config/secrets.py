@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from mailbot.config.settings import Settings
+from mailbot.config.settings import PublicPageSettings, Settings, SettingsFile
 from mailbot.core.dkim import DkimIdentity
 from mailbot.core.errors import ConfigError, ConfigFault, InputError
 from mailbot.core.person import PersonKey
@@ -42,7 +42,7 @@ def secret_path(name: str, config_path: Path) -> Path:
     return credential
 
 
-def read_secret(settings: Settings, name: str, *, key: str = "password_file") -> str:
+def read_secret(settings: SettingsFile, name: str, *, key: str = "password_file") -> str:
     """The one line of the secret `name`, without its line end.
 
     `key` is the setting that names it, for the error. Raises ConfigError when the file is missing,
@@ -71,7 +71,7 @@ def load_person_key(settings: Settings) -> PersonKey:
     return PersonKey(_read_key(settings, settings.keys.person_file, "keys.person_file"))
 
 
-def load_token_keys(settings: Settings) -> TokenKeys:
+def load_token_keys(settings: Settings | PublicPageSettings) -> TokenKeys:
     """The keys of all tokens. Raises ConfigError with the faults of every key at once."""
     faults: list[ConfigFault] = []
     keys: list[TokenKey] = []
@@ -154,7 +154,7 @@ def _read_token(settings: Settings, name: str) -> str:
     return token
 
 
-def _read_key(settings: Settings, name: str, key: str) -> bytes:
+def _read_key(settings: SettingsFile, name: str, key: str) -> bytes:
     path = secret_path(name, settings.path)
     if_missing = f"Make the keys with `mailbot keys create {path.parent}`."
     text = _read(settings, path, key, if_missing).strip()
@@ -171,7 +171,7 @@ def _read_key(settings: Settings, name: str, key: str) -> bytes:
 
 
 def _read(
-    settings: Settings, path: Path, key: str, if_missing: str, *, is_one_line: bool = True
+    settings: SettingsFile, path: Path, key: str, if_missing: str, *, is_one_line: bool = True
 ) -> str:
     what, write = "", ""
     try:

@@ -6,11 +6,9 @@ What each one means stands in config/mailbot.toml, which a test holds to these d
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
@@ -24,6 +22,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from mailbot.config import values
 from mailbot.config.business_days import check_country, check_subdivision
 from mailbot.config.faults import across_tables, in_plain_words
+from mailbot.config.public import PublicSettings
+from mailbot.config.table import Table
 from mailbot.config.values import (
     DaemonName,
     ExistingFile,
@@ -52,11 +52,7 @@ from mailbot.core.errors import ConfigError, InputError
 ENVIRONMENT_PREFIX = "MAILBOT_"
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class ShopSettings(_Table):
+class ShopSettings(Table):
     """[shop]: who we are."""
 
     name: Line = Field(examples=["Hollow & Finch Teas"])
@@ -84,7 +80,7 @@ class ShopSettings(_Table):
         return subdivision
 
 
-class StoreSettings(_Table):
+class StoreSettings(Table):
     """[store]: where the list lives. A relative SQLite path starts beside the file."""
 
     url: StoreUrl = "sqlite:////var/lib/mailbot/mailbot.db"
@@ -102,7 +98,7 @@ class StoreSettings(_Table):
         return database.with_name(f"{database.stem}-journal")
 
 
-class TokenKeySettings(_Table):
+class TokenKeySettings(Table):
     """One entry of `tokens` under [keys]."""
 
     id: Number = Field(ge=1, le=255, examples=[1])
@@ -110,16 +106,17 @@ class TokenKeySettings(_Table):
     revoked: bool = False
 
 
-class KeysSettings(_Table):
+_TOKENS = [[{"id": 1, "file": "token-key-1"}]]
+
+
+class KeysSettings(Table):
     """[keys]: which secrets hold the keys."""
 
     person_file: SecretName = Field(examples=["person-key"])
-    tokens: tuple[TokenKeySettings, ...] = Field(
-        min_length=1, examples=[[{"id": 1, "file": "token-key-1"}]]
-    )
+    tokens: tuple[TokenKeySettings, ...] = Field(min_length=1, examples=_TOKENS)
 
 
-class _Server(_Table):
+class _Server(Table):
     """What a mailbox and the relay share."""
 
     host: Host
@@ -169,7 +166,7 @@ class MailboxSettings(_Server):
         return self.port or (993 if self.security == "tls" else 143)
 
 
-class RecognitionSettings(_Table):
+class RecognitionSettings(Table):
     """[recognition]: what mail means, and when a person is asked."""
 
     mode: Literal["live", "shadow"] = "live"
@@ -227,7 +224,7 @@ class RelaySettings(_Server):
         return self.port or {"tls": 465, "starttls": 587, "none": 25}[self.security]
 
 
-class SenderSettings(_Table):
+class SenderSettings(Table):
     """[sender]: how the outbox is worked off."""
 
     lease_seconds: Number = Field(default=120, ge=2, le=3600)
@@ -238,7 +235,7 @@ class SenderSettings(_Table):
     domain_connections: Number = Field(default=10, ge=1, le=100)
 
 
-class CampaignsSettings(_Table):
+class CampaignsSettings(Table):
     """[campaigns]: whom marketing mail is from, how fast and when it goes out."""
 
     from_address: MailAddress = Field(examples=["offers@hollowandfinch.example"])
@@ -249,7 +246,7 @@ class CampaignsSettings(_Table):
     zone: Zone = "UTC"
 
 
-class AudienceSettings(_Table):
+class AudienceSettings(Table):
     """[[audience]]: a database from which campaigns take their people, read-only."""
 
     name: Line = Field(examples=["shop"])
@@ -277,7 +274,7 @@ class AudienceSettings(_Table):
         return name
 
 
-class OrderStatusSettings(_Table):
+class OrderStatusSettings(Table):
     """[order_status]: whom mail about an order is from, and its wording."""
 
     from_address: MailAddress = Field(examples=["orders@hollowandfinch.example"])
@@ -287,7 +284,7 @@ class OrderStatusSettings(_Table):
     )
 
 
-class DkimSettings(_Table):
+class DkimSettings(Table):
     """[[dkim]]: a key that signs our mail."""
 
     domain: MailDomain = Field(examples=["hollowandfinch.example"])
@@ -295,34 +292,34 @@ class DkimSettings(_Table):
     key_file: SecretName = Field(examples=["dkim-mailbot1"])
 
 
-class AcknowledgementsSettings(_Table):
+class AcknowledgementsSettings(Table):
     """[acknowledgements]: the answer to an opt-out."""
 
     enabled: bool = True
     every_days: Number = Field(default=30, ge=1, le=3650)
 
 
-class RetentionSettings(_Table):
+class RetentionSettings(Table):
     """[retention]: how long readable addresses are kept."""
 
     outbox_addresses_days: Number = Field(default=180, ge=7, le=36_500)
 
 
-class LogSettings(_Table):
+class LogSettings(Table):
     """[log]: how much is told, and in what form."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
 
 
-class DaemonSettings(_Table):
+class DaemonSettings(Table):
     """[daemon]: what this process is called."""
 
     name: DaemonName | None = Field(default=None, examples=["mail-1"])
 
 
-class Settings(BaseSettings):
-    """The whole configuration: file, then environment over it (MAILBOT_RELAY__HOST).
+class SettingsFile(BaseSettings):
+    """What a file of settings is: the file, then the environment over it (MAILBOT_RELAY__HOST).
 
     Raises ConfigError with every fault; `load` gives them file, line and variable.
     """
@@ -338,44 +335,16 @@ class Settings(BaseSettings):
     )
     _path: Path = PrivateAttr(default_factory=lambda: values.CONFIG_PATH.get().absolute())
 
-    shop: ShopSettings
-    store: StoreSettings = StoreSettings()
-    keys: KeysSettings
-    mailboxes: tuple[MailboxSettings, ...] = Field(alias="mailbox", min_length=1)
-    recognition: RecognitionSettings = RecognitionSettings()
-    relay: RelaySettings
-    sender: SenderSettings = SenderSettings()
-    campaigns: CampaignsSettings
-    audiences: tuple[AudienceSettings, ...] = Field(default=(), alias="audience")
-    order_status: OrderStatusSettings
-    acknowledgements: AcknowledgementsSettings = AcknowledgementsSettings()
-    dkim: tuple[DkimSettings, ...] = ()
-    retention: RetentionSettings = RetentionSettings()
-    log: LogSettings = LogSettings()
-    daemon: DaemonSettings = DaemonSettings()
-
     @property
     def path(self) -> Path:
         """The file these settings came from, absolute."""
         return self._path
 
-    @property
-    def own_addresses(self) -> frozenset[str]:
-        """Addresses that are ours, lower-case: the ones a log may show in full."""
-        names = [box.username for box in self.mailboxes]
-        names += [
-            self.shop.help_address,
-            self.campaigns.from_address,
-            self.order_status.from_address,
-            self.relay.username or "",
-        ]
-        return frozenset(name.lower() for name in names if "@" in name)
-
     @model_validator(mode="wrap")
     @classmethod
     def _tell_every_fault(
-        cls, data: dict[str, Any], handler: ModelWrapValidatorHandler[Settings]
-    ) -> Settings:
+        cls, data: dict[str, Any], handler: ModelWrapValidatorHandler[Self]
+    ) -> Self:
         faults = across_tables(data, cls)
         try:
             settings = handler(data)
@@ -396,3 +365,52 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file; there are no other sources."""
         return env_settings, init_settings
+
+
+class Settings(SettingsFile):
+    """The whole configuration."""
+
+    shop: ShopSettings
+    store: StoreSettings = StoreSettings()
+    keys: KeysSettings
+    mailboxes: tuple[MailboxSettings, ...] = Field(alias="mailbox", min_length=1)
+    recognition: RecognitionSettings = RecognitionSettings()
+    relay: RelaySettings
+    sender: SenderSettings = SenderSettings()
+    campaigns: CampaignsSettings
+    audiences: tuple[AudienceSettings, ...] = Field(default=(), alias="audience")
+    order_status: OrderStatusSettings
+    acknowledgements: AcknowledgementsSettings = AcknowledgementsSettings()
+    dkim: tuple[DkimSettings, ...] = ()
+    retention: RetentionSettings = RetentionSettings()
+    log: LogSettings = LogSettings()
+    daemon: DaemonSettings = DaemonSettings()
+
+    @property
+    def own_addresses(self) -> frozenset[str]:
+        """Addresses that are ours, lower-case: the ones a log may show in full."""
+        names = [box.username for box in self.mailboxes]
+        names += [
+            self.shop.help_address,
+            self.campaigns.from_address,
+            self.order_status.from_address,
+            self.relay.username or "",
+        ]
+        return frozenset(name.lower() for name in names if "@" in name)
+
+
+class PublicKeysSettings(Table):
+    """[keys], as the public page reads it: it never needs the person key."""
+
+    person_file: SecretName | None = None
+    tokens: tuple[TokenKeySettings, ...] = Field(min_length=1, examples=_TOKENS)
+
+
+class PublicPageSettings(SettingsFile):
+    """What the public page needs of the file: no mailbox, no relay, no person key."""
+
+    shop: ShopSettings
+    store: StoreSettings = StoreSettings()
+    keys: PublicKeysSettings
+    public: PublicSettings = PublicSettings()
+    log: LogSettings = LogSettings()

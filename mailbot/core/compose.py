@@ -39,6 +39,7 @@ PROVIDED_FIELDS: Final = frozenset(
         "postal_address",
         "unsubscribe_address",
         "unsubscribe_link",
+        "unsubscribe_url",
         "recipient_name",
         "recipient_address",
     }
@@ -114,9 +115,12 @@ class CampaignComposer:
     ) -> Composed:
         """`opt_out_address` stands in List-Unsubscribe and nowhere else: no robot writes to it.
 
+        `one_click_url` stands in the letter too: opening it changes nothing, only its button does.
         Raises TemplateError for a letter that cannot be rendered, InputError for a bad header.
         """
-        rendered = self._footer.add_to(self._letters.render(self._template, recipient))
+        url = one_click_url or ""
+        rendered = self._letters.render(self._template, recipient, unsubscribe_url=url)
+        rendered = self._footer.add_to(rendered, url)
         extra = self._list_lines + list_unsubscribe_lines(opt_out_address, one_click_url)
         return self._letters.compose(rendered, recipient, message_id, date, extra)
 
@@ -178,6 +182,7 @@ def shop_fields(shop: Shop) -> dict[str, object]:
         "postal_address": shop.postal_address,
         "unsubscribe_address": help_address,
         "unsubscribe_link": mailto_url(help_address, OPT_OUT_WORD),
+        "unsubscribe_url": "",  # each recipient of a campaign has one, where there is a public page
     }
 
 
@@ -190,9 +195,12 @@ class _Letters:
         self._reply_to = mailbox_line("Reply-To", "", shop.help_address)
         self._is_utf8 = not (self._from + self._reply_to).isascii()
 
-    def render(self, template: Template, recipient: Recipient) -> Rendered:
+    def render(
+        self, template: Template, recipient: Recipient, *, unsubscribe_url: str = ""
+    ) -> Rendered:
         own = {
             **self._fields,
+            "unsubscribe_url": unsubscribe_url,
             "recipient_name": recipient.name,
             "recipient_address": recipient.address.text,
         }

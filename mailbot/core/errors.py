@@ -99,6 +99,10 @@ class StoreUnavailable(StoreError):
     """The database cannot be reached, read or written (missing, locked, disk full, no rights)."""
 
 
+class DoorClosed(StoreError):
+    """A wish from the public page cannot be stored now (disk full, database away)."""
+
+
 class SchemaError(StoreError):
     """The database's schema is behind or ahead of this program."""
 
@@ -129,6 +133,12 @@ class MailboxRefused(MailboxError):
 
 class UnreadableMail(MailbotError):
     """The IMAP server has a mail and does not give it: that mail's fault, and no outage."""
+
+    exit_code = 69
+
+
+class ListenError(MailbotError):
+    """The address on which a page is to listen is taken or barred; `where` names it."""
 
     exit_code = 69
 

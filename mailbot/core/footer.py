@@ -31,40 +31,50 @@ class Footer:
                 next_step="Set postal_address under [shop] (16 CFR 316.5).",
             )
         self._help, self._postal = help_address, postal
-        link = html.escape(mailto_url(help_address, OPT_OUT_WORD))
-        self._text_way_out = (
-            f"No more offers? Write to {help_address} with the word\n"
-            f'"{OPT_OUT_WORD}" in the subject.'
-        )
-        self._html_way_out = (
-            f'No more offers? <a href="{link}" style="color:#666666">Unsubscribe</a>, or write to'
-            f' {html.escape(help_address)} with the word "{OPT_OUT_WORD}" in the subject.'
-        )
+        self._mail_link = mailto_url(help_address, OPT_OUT_WORD)
 
-    def add_to(self, rendered: Rendered) -> Rendered:
-        """The same letter with what it lacks: at the end of the text, before `</body>`."""
+    def add_to(self, rendered: Rendered, web_link: str = "") -> Rendered:
+        """The same letter with what it lacks: at the end of the text, before `</body>`.
+
+        `web_link` is this recipient's public page, "" where there is none.
+        """
         whole_text = rendered.text
-        missing = self._missing("text", rendered.text, self._text_way_out, self._postal)
+        missing = self._missing("text", rendered.text, web_link, self._postal)
         if missing:
             whole_text = f"{rendered.text.rstrip()}\n\n--\n" + "\n\n".join(missing) + "\n"
         whole_html = rendered.html
         if rendered.html is not None:
             postal = html.escape(self._postal).replace("\n", "<br>")
-            missing = self._missing("html", rendered.html, self._html_way_out, postal)
+            missing = self._missing("html", rendered.html, web_link, postal)
             if missing:
                 whole_html = _before_body_end(rendered.html, "<br><br>".join(missing))
         return Rendered(rendered.subject, whole_text, whole_html)
 
-    def _missing(self, part: str, shown: str, way_out: str, postal: str) -> list[str]:
+    def _missing(self, part: str, shown: str, web_link: str, postal: str) -> list[str]:
         """Used by name *and* really shown: `{% if false %}` around a name shows nothing."""
         names = self._names[part]
-        has_way_out = not names.isdisjoint(("unsubscribe_address", "unsubscribe_link"))
+        by_mail = not names.isdisjoint(("unsubscribe_address", "unsubscribe_link"))
+        on_the_web = web_link != "" and "unsubscribe_url" in names
         found = []
-        if not (has_way_out and self._help in shown):
-            found.append(way_out)
+        if not ((by_mail and self._help in shown) or (on_the_web and web_link in shown)):
+            way_out = self._way_out_in_text if part == "text" else self._way_out_in_html
+            found.append(way_out(web_link))
         if not ("postal_address" in names and postal in shown):
             found.append(postal)
         return found
+
+    def _way_out_in_text(self, web_link: str) -> str:
+        by_mail = f'rite to {self._help} with the word\n"{OPT_OUT_WORD}" in the subject.'
+        if web_link:
+            return f"No more offers? Open\n{web_link}\nor w{by_mail}"
+        return f"No more offers? W{by_mail}"
+
+    def _way_out_in_html(self, web_link: str) -> str:
+        link = html.escape(web_link or self._mail_link)
+        return (
+            f'No more offers? <a href="{link}" style="color:#666666">Unsubscribe</a>, or write to'
+            f' {html.escape(self._help)} with the word "{OPT_OUT_WORD}" in the subject.'
+        )
 
 
 def _before_body_end(document: str, footer: str) -> str:

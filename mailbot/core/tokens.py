@@ -12,6 +12,7 @@ import hmac
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -22,9 +23,12 @@ MIN_SECRET_BYTES: Final = 32
 _MAC_BYTES: Final = 12
 _PERSON_BYTES: Final = 16
 _OUTBOX_BYTES: Final = 8
+_WISH_BYTES: Final = 16
+_SECONDS_BYTES: Final = 8
 _OPT_OUT: Final = b"mailbot/opt-out\0"
 _UNDO: Final = b"mailbot/undo\0"
 _RETURN_PATH: Final = b"mailbot/return-path\0"
+_TICKET: Final = b"mailbot/undo-ticket\0"
 
 # `u` an opt-out of one person, `r` its undoing, `b` the return path of one message.
 TokenPrefix = Literal["u", "r", "b"]
@@ -117,9 +121,39 @@ def verify_return_path(keys: TokenKeys, token: str) -> int:
     return int.from_bytes(outbox_id, "big")
 
 
+@dataclass(frozen=True, slots=True)
+class UndoTicket:
+    """What the page that answered an opt-out hands out: which wish, and when it was heard."""
+
+    wish_id: str  # 32 hex digits
+    heard_at: datetime  # aware, UTC, whole seconds
+
+
+def sign_undo_ticket(keys: TokenKeys, person_hash: str, ticket: UndoTicket) -> str:
+    """60 characters, good for that person alone."""
+    seconds = int(ticket.heard_at.timestamp()).to_bytes(_SECONDS_BYTES, "big")
+    data = bytes.fromhex(ticket.wish_id) + seconds
+    return _sign(keys.signing(), _TICKET + _person_bytes(person_hash), data)
+
+
+def verify_undo_ticket(keys: TokenKeys, person_hash: str, text: str) -> UndoTicket:
+    """Raises TokenError: forged, cut short, another person's, or of a revoked key."""
+    context = _TICKET + _person_bytes(person_hash)
+    key, data = _verify(keys, context, text, _WISH_BYTES + _SECONDS_BYTES)
+    if key.is_revoked:
+        raise TokenError(f"The ticket was signed by key {key.key_id}, which is revoked.")
+    seconds = int.from_bytes(data[_WISH_BYTES:], "big")
+    return UndoTicket(data[:_WISH_BYTES].hex(), datetime.fromtimestamp(seconds, UTC))
+
+
 def opt_out_address(help_address: str, token: str) -> str:
     """`help+u-TOKEN@domain`: where List-Unsubscribe points."""
     return _tagged(help_address, "u", token)
+
+
+def one_click_url(public_url: str, token: str) -> str:
+    """`https://…/u/TOKEN`: one person's public page; `public_url` ends without a slash."""
+    return f"{public_url}/u/{token}"
 
 
 def undo_address(help_address: str, token: str) -> str:

@@ -273,6 +273,33 @@ class TestCampaigns:
             assert content(message, kind).count("Speicherstadt") == 1
             assert "No more offers?" not in content(message, kind)
 
+    def test_with_one_click_the_footer_links_to_the_page_beside_the_mail(self) -> None:
+        message = read(campaign("Hello\n", "<p>Hello</p>", one_click_url=ONE_CLICK))
+        text, html = content(message, "plain"), content(message, "html")
+        assert f"No more offers? Open\n{ONE_CLICK}\nor write to help@shop.example" in text
+        assert f'<a href="{ONE_CLICK}"' in html
+        for shown in (text, html):
+            assert "help@shop.example" in shown
+            assert OPT_OUT_ADDRESS not in shown, "that address is for mail programs"
+
+    def test_a_template_that_links_to_the_page_itself_gets_no_second_way_out(self) -> None:
+        text = "Leave: {{ unsubscribe_url }} {{ postal_address }}"
+        html = '<a href="{{ unsubscribe_url }}">Leave</a> {{ postal_address }}'
+        message = read(campaign(text, html, one_click_url=ONE_CLICK))
+        for kind in ("plain", "html"):
+            assert content(message, kind).count(ONE_CLICK) == 1
+            assert "No more offers?" not in content(message, kind)
+
+    def test_a_template_that_links_to_a_page_that_is_not_there_gets_the_mail_way_out(self) -> None:
+        text = "Leave: {{ unsubscribe_url }} {{ postal_address }}"
+        shown = content(read(campaign(text)), "plain")
+        assert "No more offers? Write to help@shop.example" in shown
+
+    def test_a_column_of_the_audience_cannot_replace_the_page(self) -> None:
+        to = Recipient(ANN, "", {"unsubscribe_url": "https://evil.example/"})
+        shown = content(read(campaign("{{ unsubscribe_url }}", recipient=to)), "plain")
+        assert "evil" not in shown
+
     def test_a_footer_hidden_behind_a_condition_is_added_after_all(self) -> None:
         text = "{% if false %}{{ unsubscribe_address }}{{ postal_address }}{% endif %}Hello"
         shown = content(read(campaign(text)), "plain")

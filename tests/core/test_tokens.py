@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,17 +13,21 @@ from mailbot.core.errors import InputError, RefusedError, TokenError
 from mailbot.core.tokens import (
     TokenKey,
     TokenKeys,
+    UndoTicket,
+    one_click_url,
     opt_out_address,
     return_path_address,
     sign_opt_out,
     sign_return_path,
     sign_undo,
+    sign_undo_ticket,
     tokens_in,
     tokens_in_text,
     undo_address,
     verify_opt_out,
     verify_return_path,
     verify_undo,
+    verify_undo_ticket,
 )
 
 KEYS = TokenKeys((TokenKey(2, bytes(range(32, 64))), TokenKey(1, bytes(range(32)))))
@@ -147,3 +153,48 @@ def test_an_undo_token_and_an_opt_out_token_never_pass_for_each_other(person_has
     assert tokens_in([address], "r") == (come_back,)
     assert tokens_in([address], "u") == ()
     assert tokens_in_text(f"resubscribe r-{come_back}", "r") == (come_back,)
+
+
+SECONDS = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1)).map(  # noqa: DTZ001  # made aware
+    lambda at: at.replace(microsecond=0, tzinfo=UTC)
+)
+
+
+@given(PERSONS, PERSONS, SECONDS)
+def test_an_undo_ticket_names_its_wish_and_its_time(
+    person_hash: str, wish_id: str, heard_at: datetime
+) -> None:
+    text = sign_undo_ticket(KEYS, person_hash, UndoTicket(wish_id, heard_at))
+    assert len(text) == 60
+    assert verify_undo_ticket(KEYS, person_hash, text.upper()) == UndoTicket(wish_id, heard_at)
+
+
+def test_an_undo_ticket_is_nobody_elses_and_no_token() -> None:
+    ann, bob = "ab" * 16, "cd" * 16
+    text = sign_undo_ticket(KEYS, ann, UndoTicket("12" * 16, datetime(2027, 3, 1, tzinfo=UTC)))
+    for person_hash, wrong in [
+        (bob, text),
+        (ann, text[:-1]),
+        (ann, text[:20] + ("a" if text[20] != "a" else "b") + text[21:]),
+        (ann, sign_opt_out(KEYS, ann)),
+        (ann, sign_undo(KEYS, ann)),
+        (ann, ""),
+    ]:
+        with pytest.raises(TokenError):
+            verify_undo_ticket(KEYS, person_hash, wrong)
+    with pytest.raises(TokenError):
+        verify_opt_out(KEYS, text)
+    with pytest.raises(TokenError):
+        verify_undo_ticket(STRANGERS, ann, text)
+
+
+def test_an_undo_ticket_of_a_key_that_leaked_since_is_refused() -> None:
+    heard_at = datetime(2027, 3, 1, tzinfo=UTC)
+    text = sign_undo_ticket(KEYS, "ab" * 16, UndoTicket("12" * 16, heard_at))
+    leaked = TokenKeys(tuple(TokenKey(key.key_id, key.secret, True) for key in KEYS.keys))
+    with pytest.raises(TokenError, match="revoked"):
+        verify_undo_ticket(leaked, "ab" * 16, text)
+
+
+def test_a_persons_page_stands_under_the_public_url() -> None:
+    assert one_click_url("https://shop.example/mail", "abc") == "https://shop.example/mail/u/abc"
