@@ -20,15 +20,18 @@ from mailbot.config import (
     Settings,
     check_secrets,
     load,
+    load_dkim_keys,
     load_person_key,
     read_relay_secret,
     read_secret,
 )
 from mailbot.core.errors import ConfigError, MailbotError, SchemaError
+from mailbot.core.preflight import Severity
 from mailbot.data import load_vocabulary
 from mailbot.inbound.folders import watched_folders
 from mailbot.inbound.imap import Mailbox
 from mailbot.inbound.imap_answers import Folder, Role
+from mailbot.outbound.dns import posture
 from mailbot.outbound.order_status_types import OrderStatusTypes
 from mailbot.outbound.smtp import RelayConnection
 from mailbot.store import durability, keys, policies, schema, switches
@@ -77,6 +80,7 @@ def examine(config: Path) -> Iterator[Finding]:
     for mailbox in settings.mailboxes:
         yield from _mailbox(settings, mailbox)
     yield from _relay(settings)
+    yield from _dns(settings)
 
 
 def refuse_missing_database(url: str) -> None:
@@ -288,6 +292,20 @@ def _relay(settings: Settings) -> Iterator[Finding]:
     line = "in plain text, on this machine" if relay.security == "none" else "over TLS"
     yield Finding(Level.OK, subject, f"{login}, {line}.")
     yield from _expiry(subject, certificate)
+
+
+def _dns(settings: Settings) -> Iterator[Finding]:
+    """What receivers find about our domains. A record that is missing stops no mail of itself."""
+    try:
+        found = posture(settings, load_dkim_keys(settings))
+    except ConfigError:
+        return  # told among the secrets
+    levels = {None: Level.OK, Severity.WARNING: Level.WARN, Severity.ERROR: Level.FAIL}
+    for said in found.said:
+        yield Finding(levels[said.severity], said.subject, said.what, said.next_step)
+    if found.unanswered:
+        what = f"nobody could be asked about {', '.join(found.unanswered)}."
+        yield Finding(Level.OK, "DNS", what)
 
 
 async def _greet(connection: RelayConnection) -> Mapping[str, object] | None:

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from mailbot.cli.policy.change import add_version
+from mailbot.config.dkim_keys import make_key
 from mailbot.doctor import Finding, Level, examine
 from mailbot.store import schema
 from tests.cli.conftest import CONFIG
 from tests.servers import dovecot
 from tests.servers import relay as relays
 from tests.servers.certificates import Authority
+from tests.servers.dns import DnsServer
 from tests.servers.scripted_smtp import Answer, ScriptedSmtp
 
 LOGIN = ("mailbot", "relay-s3cret")
@@ -267,3 +269,52 @@ def test_the_policy_in_force_is_told_with_who_says_so(config: Path) -> None:
     assert told() == ["version 7 by the settings, as none is recorded yet."]
     add_version(config, "2027-03", None, None, None)
     assert told() == ["version 2027-03 by `mailbot policy add`."]
+
+
+def with_domain(config: Path, server: DnsServer) -> None:
+    """The shop is at a domain of which `server` knows."""
+    text = config.read_text().replace("@shop.example", "@lindenhof.de")
+    config.write_text(f'{text}[dns]\nservers = ["127.0.0.1:{server.port}"]\n')
+
+
+def test_what_the_dns_says_of_our_domains_is_told(config: Path) -> None:
+    zone = {
+        ("MX", "lindenhof.de"): ["10 mail.lindenhof.de."],
+        ("TXT", "lindenhof.de"): ['"v=spf1 mx -all"'],
+    }
+    with DnsServer(zone) as server:
+        with_domain(config, server)
+        found = list(examine(config))
+    told = {finding.subject: finding for finding in found}
+    assert told["mail to lindenhof.de"].level is Level.OK
+    assert told["SPF of lindenhof.de"].what == "“v=spf1 mx -all”"
+    assert told["DMARC of lindenhof.de"].level is Level.WARN
+    assert "_dmarc.lindenhof.de: TXT" in told["DMARC of lindenhof.de"].next_step
+
+
+def test_a_key_that_signs_but_is_not_published_fails(config: Path) -> None:
+    key = config.with_name("dkim")
+    key.write_text(make_key("ed25519").pem)
+    key.chmod(0o600)
+    zone = {("MX", "lindenhof.de"): ["10 mail.lindenhof.de."]}
+    with DnsServer(zone) as server:
+        with_domain(config, server)
+        text = config.read_text()
+        entry = 'domain = "lindenhof.de"\nselector = "tea1"\nkey_file = "dkim"\n'
+        config.write_text(f"{text}[[dkim]]\n{entry}")
+        (failure,) = failures(config)
+        assert failure.subject == "DKIM key tea1"
+        assert "mailbot keys records" in failure.next_step
+        server.zone["TXT", "tea1._domainkey.lindenhof.de"] = [f'"{make_key("ed25519").record}"']
+        (failure,) = failures(config)
+        assert "of another key" in failure.what
+
+
+def test_a_dns_that_does_not_answer_is_no_failure(config: Path) -> None:
+    with DnsServer({}, silent=["lindenhof.de", "_dmarc.lindenhof.de"]) as server:
+        with_domain(config, server)
+        config.write_text(config.read_text() + "timeout_seconds = 1\n")
+        found = list(examine(config))
+    (told,) = [finding for finding in found if finding.subject == "DNS"]
+    assert told.level is Level.OK
+    assert "nobody could be asked about _dmarc.lindenhof.de, lindenhof.de" in told.what

@@ -138,19 +138,3 @@ def _wrong_label(label: str) -> str:
 
 def _make_one() -> str:
     return "Make one: mailbot keys dkim SELECTOR DOMAIN --to FILE"
-
-
-def same_key(record: str, key: SigningKey) -> bool:
-    """Whether a published TXT record, its strings joined, is this key's; blanks do not count."""
-    return _tag(record, "p") == _tag(key.record, "p") and _tag(record, "k") in (
-        "",
-        _tag(key.record, "k"),
-    )
-
-
-def _tag(record: str, name: str) -> str:
-    for tag in record.split(";"):
-        key, _, value = tag.partition("=")
-        if key.strip() == name:
-            return re.sub(r"\s", "", value)
-    return ""

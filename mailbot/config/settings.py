@@ -26,6 +26,7 @@ from mailbot.config.public import PublicSettings
 from mailbot.config.table import Table
 from mailbot.config.values import (
     DaemonName,
+    DnsServer,
     ExistingFile,
     ExistingFolder,
     HelpAddress,
@@ -284,6 +285,13 @@ class OrderStatusSettings(Table):
     )
 
 
+class DnsSettings(Table):
+    """[dns]: whom `mailbot check` and `campaign preflight` ask about our domains."""
+
+    servers: tuple[DnsServer, ...] = Field(default=(), examples=[["9.9.9.9"]])
+    timeout_seconds: Number = Field(default=3, ge=1, le=30)
+
+
 class DkimSettings(Table):
     """[[dkim]]: a key that signs our mail."""
 
@@ -382,6 +390,7 @@ class Settings(SettingsFile):
     order_status: OrderStatusSettings
     acknowledgements: AcknowledgementsSettings = AcknowledgementsSettings()
     dkim: tuple[DkimSettings, ...] = ()
+    dns: DnsSettings = DnsSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
     daemon: DaemonSettings = DaemonSettings()

@@ -120,6 +120,22 @@ def _mail_domain(text: str) -> str:
     return parse_address(f"x@{text}").domain
 
 
+def _dns_server(text: str) -> str:
+    has_port = text.count(":") == 1 or "]:" in text
+    host, _, port = text.rpartition(":") if has_port else (text, "", "53")
+    try:
+        ip_address(host.strip("[]"))
+        is_right = 0 < int(port) < 65536
+    except ValueError:
+        is_right = False
+    if not is_right:
+        raise InputError(
+            f"{text[:80]!r} is no address of a DNS server.",
+            next_step='Write its IP address, like "9.9.9.9" or "127.0.0.1:5353".',
+        )
+    return text
+
+
 def _selector(text: str) -> str:
     """RFC 6376 §3.1: labels of a domain name."""
     if len(text) > _LONGEST_SELECTOR or not _SELECTOR.fullmatch(text):
@@ -281,6 +297,7 @@ MailAddress = Annotated[Line, AfterValidator(_address)]
 HelpAddress = Annotated[MailAddress, AfterValidator(_help_address)]
 OwnDomain = Annotated[Line, AfterValidator(_own_domain)]
 MailDomain = Annotated[Line, AfterValidator(_mail_domain)]
+DnsServer = Annotated[Line, AfterValidator(_dns_server)]
 Selector = Annotated[Line, AfterValidator(_selector)]
 Host = Annotated[Line, AfterValidator(_host)]
 Website = Annotated[str, AfterValidator(_one_line), AfterValidator(_website)]

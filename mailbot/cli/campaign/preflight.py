@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
+
+if TYPE_CHECKING:
+    from mailbot.config import Settings
+    from mailbot.core.checklist import Check
 
 
 def preflight(
@@ -14,7 +19,7 @@ def preflight(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """Go through letter, law, links and people, and say what stands in the way.
+    """Go through letter, law, links, people and DNS, and say what stands in the way.
 
     Each person's letter is written once and thrown away, so that a field that is
     missing in one line of a million is found here. An error forbids sending:
@@ -37,9 +42,23 @@ def preflight(
         campaign = campaigns.get(conn, name)
         with progress(campaign.audience_count, "Letters") as tell:
             found = examine(conn, campaign, House.of(installation.settings), tell)
+    found = replace(found, checks=(*found.checks, _domains(installation.settings)))
     if as_json:
         print_json(plain(campaign, found))
     else:
         show_preflight(campaign, found)
     if not found.is_ready:
         raise typer.Exit(1)
+
+
+def _domains(settings: Settings) -> Check:
+    """What the DNS says of our domains; whoever may not read the keys is told nothing of those."""
+    from mailbot.config import load_dkim_keys
+    from mailbot.core.errors import ConfigError
+    from mailbot.outbound.dns import posture
+
+    try:
+        identities = load_dkim_keys(settings)
+    except ConfigError:
+        identities = ()
+    return posture(settings, identities).as_check()

@@ -8,6 +8,7 @@ from mailbot.store.engine import Database
 from tests.cli.campaign.test_campaign import create, every
 from tests.cli.conftest import Shell
 from tests.people import event
+from tests.servers.dns import DnsServer
 
 GOOD = '<p>Dear {{ first_name }},</p><p><a href="https://lindenhof.de/teas">Teas</a></p>'
 
@@ -86,3 +87,22 @@ def test_what_settings_forbid_since_the_draft_was_made_forbids_to_schedule_it(
     assert "no postal address" in ended.err
     assert "mailbot campaign preflight spring" in ended.err
     assert mailbot("campaign", "preflight", "spring").code == 1
+
+
+def test_what_the_dns_lacks_is_a_warning_and_forbids_nothing(mailbot: Shell) -> None:
+    with DnsServer({("MX", "lindenhof.de"): ["10 mail.lindenhof.de."]}) as server:
+        text = mailbot.config.read_text().replace("@shop.example", "@lindenhof.de")
+        mailbot.config.write_text(f'{text}[dns]\nservers = ["127.0.0.1:{server.port}"]\n')
+        assert create(mailbot).code == 0
+        ended = mailbot("campaign", "preflight", "spring", "--json")
+    assert ended.code == 0
+    (domains,) = [check for check in ended.json["checks"] if check["check"] == "domains"]
+    told = {(fault["severity"], fault["where"]) for fault in domains["faults"]}
+    assert told == {("warning", "SPF of lindenhof.de"), ("warning", "DMARC of lindenhof.de")}
+
+
+def test_names_for_trying_mailbot_are_looked_up_nowhere(mailbot: Shell) -> None:
+    assert create(mailbot).code == 0
+    assert (
+        "domains: there is nothing to ask the DNS" in mailbot("campaign", "preflight", "spring").out
+    )
