@@ -50,7 +50,7 @@ fuzz: setup  ## fuzz what reads mail, guided by coverage (ARGS="--minutes 10")
 bench: setup  ## speed beside a baseline of the same run, at ten million (QUICK=1: in three minutes)
 	$(BIN)/python -m tests.benchmarks.run
 
-pictures: setup servers  ## our mails in a browser, light and dark, into docs/images/
+pictures: setup servers  ## our mails and the public page in a browser, into docs/images/
 	$(BIN)/python -m tests.pictures.make
 
 lock: setup  ## make requirements.lock anew from pyproject.toml (ARGS=--upgrade: with newer versions)

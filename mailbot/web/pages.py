@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from mailbot.config import PublicPageSettings
+from mailbot.core.mail_headers import OPT_OUT_WORD
 from mailbot.web import languages
 
 LANGUAGES: Final = ("en", "de", "fr", "es")
@@ -84,17 +85,19 @@ class Pages:
         return HTMLResponse(content, status, told)
 
     def _filled_in(self, language: str) -> dict[str, dict[str, Any]]:
-        shop = self._settings.shop
-        values = {
-            "shop": shop.name,
-            "help_address": Markup('<a href="mailto:{0}">{0}</a>').format(shop.help_address),
-        }
         return {
             page: {
-                # A page's title stands in <title> too, where no markup may be.
-                name: text.format(shop=shop.name) if name == "title" else
-                Markup.escape(text).format(**values)
+                name: self._fill_in(text, is_title=name == "title", asks=page == "foot")
                 for name, text in texts.items()
             }
             for page, texts in load_texts(language).items()
-        }  # fmt: skip
+        }
+
+    def _fill_in(self, text: str, *, is_title: bool, asks: bool) -> str:
+        """`asks`: the mail that the link begins is a question, not an opt-out."""
+        shop = self._settings.shop
+        if is_title:  # it stands in <title> too, where no markup may be
+            return text.format(shop=shop.name)
+        link = f"mailto:{shop.help_address}" + ("" if asks else f"?subject={OPT_OUT_WORD}")
+        anchor = Markup('<a href="{}">{}</a>').format(link, shop.help_address)
+        return Markup.escape(text).format(shop=shop.name, help_address=anchor)

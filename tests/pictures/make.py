@@ -1,4 +1,4 @@
-"""`make pictures`: each mail at three widths, light and dark, on one sheet in docs/images/."""
+"""`make pictures`: each mail, and the public page, at three widths on one sheet in docs/images/."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from typing import Final
 from PIL import Image
 
 from tests.pictures.browser import SCHEMES, WIDTHS, chromium, shown
-from tests.pictures.mails import all_mails
+from tests.pictures.mails import Mail, all_mails
+from tests.pictures.public_pages import pictured_pages
 
 FOLDER: Final = Path(__file__).parent.parent.parent / "docs" / "images"
 _GAP, _BETWEEN = 24, (128, 128, 128)
 _SHEET_WIDTH, _COLOURS = 1400, 64
 
 
+def everything() -> list[Mail]:
+    """Each mail, and the public page in each language."""
+    return [*all_mails(), *pictured_pages()]
+
+
 def main(folder: Path = FOLDER) -> None:
-    """Write one sheet a mail."""
+    """Write one sheet for each."""
     folder.mkdir(parents=True, exist_ok=True)
     with chromium() as browser:
-        for mail in all_mails():
+        for mail in everything():
             pictures = {}
             for width in WIDTHS:
                 for scheme in SCHEMES:

@@ -52,6 +52,15 @@ def test_a_page_of_failure_names_the_way_that_always_works(language: str) -> Non
         assert "{help_address}" in text and "unsubscribe" in text
 
 
+async def test_the_mail_that_a_wrong_link_begins_has_the_word_in_its_subject(
+    visitor: Visitor,
+) -> None:
+    shown = (await visitor.get("/u/wrong")).text
+    help_address = "help@hollowandfinch.example"
+    assert f'href="mailto:{help_address}?subject=unsubscribe"' in shown
+    assert f'Questions? Write to <a href="mailto:{help_address}">' in shown
+
+
 async def test_the_style_is_the_one_that_the_policy_allows(visitor: Visitor) -> None:
     answer = await visitor.get(f"/u/{TOKEN}")
     style = re.search(r"<style>(.*?)</style>", answer.text, re.DOTALL)
