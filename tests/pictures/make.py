@@ -26,8 +26,9 @@ def everything() -> list[Mail]:
 def main(folder: Path = FOLDER) -> None:
     """Write one sheet for each."""
     folder.mkdir(parents=True, exist_ok=True)
+    wanted = everything()  # before the browser: its own event loop lets no other run
     with chromium() as browser:
-        for mail in everything():
+        for mail in wanted:
             pictures = {}
             for width in WIDTHS:
                 for scheme in SCHEMES:

@@ -14,6 +14,7 @@ from tests.pictures.mails import Mail, all_mails, hard_mails
 
 MAILS = list(all_mails())
 HARD = list(hard_mails())
+PICTURED = make.everything()
 
 
 @pytest.fixture(scope="module")
@@ -82,5 +83,5 @@ def test_a_mail_that_is_dark_on_dark_for_night_readers_only_is_found(browser: Br
 
 def test_the_pictures_in_the_documentation_are_all_there_and_small() -> None:
     pictures = {path.stem for path in make.FOLDER.glob("*.png")}
-    assert pictures == {shown.name.replace("_", "-") for shown in make.everything()}
+    assert pictures == {one.name.replace("_", "-") for one in PICTURED}
     assert sum(path.stat().st_size for path in make.FOLDER.iterdir()) < 3_000_000
