@@ -168,7 +168,7 @@ def _unknown_variables() -> list[ConfigFault]:
     for name in sorted(os.environ):
         table, separator, _ = name.upper().removeprefix(ENVIRONMENT_PREFIX).partition("__")
         is_ours = name.upper().startswith(ENVIRONMENT_PREFIX) and separator
-        if is_ours and table.lower() not in _tables_of(Settings) | _tables_of(PublicPageSettings):
+        if is_ours and table.lower() not in _tables_of(Settings):
             faults.append(ConfigFault(name, *unknown(table.lower(), (), Settings)))
     return faults
 

@@ -392,6 +392,7 @@ class Settings(SettingsFile):
     dkim: tuple[DkimSettings, ...] = ()
     dns: DnsSettings = DnsSettings()
     retention: RetentionSettings = RetentionSettings()
+    public: PublicSettings = PublicSettings()
     log: LogSettings = LogSettings()
     daemon: DaemonSettings = DaemonSettings()
 

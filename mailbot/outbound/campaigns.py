@@ -213,6 +213,7 @@ class CampaignLetters:
             row.message_id,
             datetime.now(UTC),
             self._letterhead.opt_out_address(row.person.person_hash),
+            self._letterhead.one_click_url(row.person.person_hash),
         )
         return Outgoing(
             self._letterhead.return_path(row.id),

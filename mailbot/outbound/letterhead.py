@@ -9,6 +9,7 @@ from mailbot.core.address import parse_address
 from mailbot.core.compose import Sender, Shop
 from mailbot.core.tokens import (
     TokenKeys,
+    one_click_url,
     opt_out_address,
     return_path_address,
     sign_opt_out,
@@ -26,6 +27,7 @@ class Letterhead:
     marketing: Sender
     order_status: Sender
     token_keys: TokenKeys
+    public_url: str | None = None  # of the public page, where the shop runs one
 
     @classmethod
     def of(cls, settings: Settings, token_keys: TokenKeys) -> Letterhead:
@@ -41,6 +43,7 @@ class Letterhead:
                 settings.order_status.from_name, parse_address(settings.order_status.from_address)
             ),
             token_keys,
+            settings.public.url,
         )
 
     def opt_out_address(self, person_hash: str) -> str:
@@ -48,6 +51,12 @@ class Letterhead:
         return opt_out_address(
             self.shop.help_address.envelope, sign_opt_out(self.token_keys, person_hash)
         )
+
+    def one_click_url(self, person_hash: str) -> str | None:
+        """https://…/u/TOKEN: the person's public page (RFC 8058); None where there is none."""
+        if self.public_url is None:
+            return None
+        return one_click_url(self.public_url, sign_opt_out(self.token_keys, person_hash))
 
     def undo_address(self, person_hash: str) -> str:
         """help+r-TOKEN@…: the way back, in the body of an acknowledgement alone."""

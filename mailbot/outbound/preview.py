@@ -51,5 +51,6 @@ def preview(
         new_message_id(letterhead.marketing.address.domain),
         at,
         letterhead.opt_out_address(_NOBODY),
+        letterhead.one_click_url(_NOBODY),
     )
     return Preview(member.line, composed.message)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
@@ -10,12 +12,14 @@ from sqlalchemy import select
 from mailbot.core.consent import Reason
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State
+from mailbot.core.tokens import verify_opt_out
+from mailbot.outbound.campaigns import CampaignLetters
 from mailbot.outbound.claims import Claims
 from mailbot.outbound.delivery import Outgoing
 from mailbot.store import outbox
 from mailbot.store.outbox import ClaimedRow
 from mailbot.store.tables import outbox as rows
-from tests.outbound.conftest import House, until
+from tests.outbound.conftest import LETTERHEAD, House, until
 from tests.outbound.sending import (
     ANN,
     attempts,
@@ -183,6 +187,27 @@ async def test_marketing_carries_its_way_out(house: House) -> None:
     assert header.startswith(b"<mailto:help+u-")
     assert header.endswith(b"@shop.example?subject=unsubscribe>")
     assert offer.message["Precedence"] == "bulk"
+    assert "List-Unsubscribe-Post" not in offer.message
+
+
+async def test_with_a_public_page_the_way_out_is_one_click_and_stands_in_the_letter(
+    house: House,
+) -> None:
+    """RFC 8058 §3.1: an https URL that names the person, and the Post field beside it."""
+    letterhead = replace(LETTERHEAD, public_url="https://mail.shop.example/out")
+    house.composers[MessageKind.CAMPAIGN] = CampaignLetters(house.database, letterhead)
+    campaign_under_way(house.database, ANN)
+    async with house.sending():
+        await until(is_over(house.database))
+    [offer] = house.relay.to(ANN)
+    [url, mailto] = re.findall(r"<([^>]+)>", offer.message["List-Unsubscribe"])
+    assert offer.message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    token = url.removeprefix("https://mail.shop.example/out/u/")
+    assert mailto == f"mailto:help+u-{token}@shop.example?subject=unsubscribe"
+    verified = verify_opt_out(LETTERHEAD.token_keys, token)
+    assert verified.person_hash == person(ANN).person_hash
+    body = offer.message.get_body(("plain",))
+    assert body is not None and url in body.get_content()
 
 
 @pytest.mark.skipif(not smtp_sink.is_installed(), reason="Debian's postfix is not installed")

@@ -66,6 +66,17 @@ def test_the_saved_letter_is_whole_and_its_way_out_is_nobodys(mailbot: Shell) ->
     assert "Dear Ann &amp; family" in (folder / "spring.html").read_text(encoding="utf-8")
 
 
+def test_the_page_that_a_preview_links_to_is_nobodys_too(mailbot: Shell) -> None:
+    settings = mailbot.config.read_text()
+    mailbot.config.write_text(f'{settings}[public]\nurl = "https://mail.shop.example"\n')
+    assert create(mailbot).code == 0
+    shown = mailbot("campaign", "preview", "spring").out
+    found = re.search(r"https://mail\.shop\.example/u/([a-z2-7]{47})", shown)
+    assert found is not None, shown
+    secret = bytes.fromhex((mailbot.folder / "token-key-1").read_text().strip())
+    assert verify_opt_out(TokenKeys((TokenKey(1, secret),)), found[1]).person_hash == "0" * 32
+
+
 def test_a_folder_that_cannot_be_written_is_told(mailbot: Shell) -> None:
     assert create(mailbot).code == 0
     file = mailbot.write("taken", "a file")
