@@ -25,6 +25,7 @@ from mailbot.config.faults import across_tables, in_plain_words
 from mailbot.config.public import PublicSettings
 from mailbot.config.table import Table
 from mailbot.config.values import (
+    FREE_MAIL_DOMAINS,
     DaemonName,
     DnsServer,
     ExistingFile,
@@ -48,6 +49,7 @@ from mailbot.config.values import (
     Website,
     Zone,
 )
+from mailbot.core.address import parse_address
 from mailbot.core.errors import ConfigError, InputError
 
 ENVIRONMENT_PREFIX = "MAILBOT_"
@@ -407,6 +409,15 @@ class Settings(SettingsFile):
             self.relay.username or "",
         ]
         return frozenset(name.lower() for name in names if "@" in name)
+
+    @property
+    def team_domains(self) -> frozenset[str]:
+        """Where the shop's own people have mailboxes; never a free-mail provider's domain."""
+        ours = (
+            self.shop.help_address, self.campaigns.from_address, self.order_status.from_address,
+        )  # fmt: skip
+        domains = {parse_address(address).domain for address in ours}
+        return frozenset({*self.shop.own_domains, *domains} - FREE_MAIL_DOMAINS)
 
 
 class PublicKeysSettings(Table):

@@ -7,7 +7,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -193,11 +193,15 @@ def _tell_expanded(part: Part) -> None:
 
 
 class CampaignLetters:
-    """Composes a campaign's rows; what all recipients share is built once a campaign."""
+    """Composes a campaign's rows; what all recipients share is built once a campaign.
 
-    def __init__(self, database: Database, letterhead: Letterhead) -> None:
+    `mark` is put before each subject.
+    """
+
+    def __init__(self, database: Database, letterhead: Letterhead, mark: str = "") -> None:
         self._database = database
         self._letterhead = letterhead
+        self._mark = mark
         self._composers: dict[int, CampaignComposer] = {}
 
     async def compose(self, row: ClaimedRow) -> Outgoing:
@@ -224,7 +228,8 @@ class CampaignLetters:
 
     async def _composer(self, campaign_id: int) -> CampaignComposer:
         campaign = await self._database.look(lambda conn: campaigns.by_id(conn, campaign_id))
-        composer = composer_of(campaign, self._letterhead)
+        marked = replace(campaign, subject=self._mark + campaign.subject)
+        composer = composer_of(marked, self._letterhead)
         while len(self._composers) >= _COMPOSERS_KEPT:
             self._composers.pop(next(iter(self._composers)))
         self._composers[campaign_id] = composer

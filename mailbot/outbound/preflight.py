@@ -22,7 +22,7 @@ from mailbot.core.mail_headers import has_control_character
 from mailbot.core.preflight import Fault, Severity, subject_faults
 from mailbot.core.templates import Template, render
 from mailbot.outbound.campaigns import read_template
-from mailbot.store import audiences, campaign_figures
+from mailbot.store import audiences, campaign_figures, campaign_tests
 from mailbot.store.audiences import StoredMember
 from mailbot.store.campaigns import Campaign
 from mailbot.store.engine import Connection
@@ -88,6 +88,7 @@ def examine(
         Check("letters", f"{letters.written:,} were written, and each is whole.", letters.faults()),
         size_check(campaign.name, letters.longest_html),
         _reach_check(reachable),
+        _test_check(conn, campaign),
     ]
     return Preflight(tuple(checks), letters.written, reachable, excluded)
 
@@ -128,6 +129,19 @@ def _reach_check(reachable: int) -> Check:
         "All of them are on the do-not-send list: there is nothing to send.",
     )  # fmt: skip
     return Check("people", f"{reachable:,} can be reached now.", () if reachable else (fault,))
+
+
+def _test_check(conn: Connection, campaign: Campaign) -> Check:
+    arrived = [one for one in campaign_tests.of_campaign(conn, campaign.id) if one.sent]
+    if not arrived:
+        warning = Fault(
+            Severity.WARNING, "campaign", "nobody has seen it in a mail program yet.",
+            f"mailbot campaign test {shlex.quote(campaign.name)} --to YOUR-ADDRESS",
+        )  # fmt: skip
+        return Check("test mail", "", (warning,))
+    last = arrived[-1]
+    at = f"{last.at:%Y-%m-%d %H:%M} UTC"
+    return Check("test mail", f"{last.by} sent the last one at {at}.")
 
 
 @dataclass(slots=True)

@@ -318,6 +318,20 @@ campaign_changes = Table(
     Index(None, "campaign_id", "id"),
 )
 
+# Test mails to the team: that there were some, and never to whom.
+campaign_tests = Table(
+    "campaign_tests",
+    metadata,
+    Column("id", BigKey, primary_key=True),
+    Column("campaign_id", BigKey, ForeignKey("campaigns.id"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("sent_by", String(100), nullable=False),
+    Column("line", Integer, nullable=False),  # of the audience: whose fields were used
+    Column("recipients", Integer, nullable=False),
+    Column("sent", Integer, nullable=False, server_default="0"),  # that the relay took
+    Index(None, "campaign_id", "id"),
+)
+
 # How far each pace is. Campaign 0 stands for all of them, domain "" for every domain; that very row
 # is always there, and whoever counts locks it first.
 paces = Table(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailbot.cli.campaign import audit, preflight, preview, report
+from mailbot.cli.campaign import audit, preflight, preview, report, test_mail
 from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
 from mailbot.cli.stop_marketing import who
 from mailbot.cli.uncertain import commands as uncertain
@@ -25,6 +25,7 @@ app.command("report")(report.report)
 app.command("uncertain")(uncertain.of_campaign)
 app.command("preflight")(preflight.preflight)
 app.command("preview")(preview.preview)
+app.command("test")(test_mail.to_team)
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="What the campaign is called.")]
 _Because = Annotated[

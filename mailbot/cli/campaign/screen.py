@@ -14,7 +14,7 @@ from mailbot.cli.showing import console, counted, moment, print_json, printable,
 from mailbot.core.cells import in_cells
 from mailbot.core.consent import Reason
 from mailbot.core.outbox_states import State
-from mailbot.store import campaign_changes, campaign_figures, campaigns
+from mailbot.store import campaign_changes, campaign_figures, campaign_tests, campaigns
 from mailbot.store.campaign_changes import CampaignChange
 from mailbot.store.campaign_figures import Progress
 from mailbot.store.campaigns import Campaign
@@ -234,9 +234,10 @@ def show_one(conn: Connection, name: str, *, as_json: bool) -> None:
     """One campaign in all its numbers."""
     numbers = in_numbers(conn, campaigns.get(conn, name))
     changes = campaign_changes.of_campaign(conn, numbers.campaign.id)
+    tests = campaign_tests.of_campaign(conn, numbers.campaign.id)
     if as_json:
-        history = story.history_as_json(changes)
-        print_json({**numbers.as_json(), "history": history})
+        history, tested = story.history_as_json(changes), story.history_as_json(tests)
+        print_json({**numbers.as_json(), "history": history, "tests": tested})
         return
     campaign, screen = numbers.campaign, console()
     because = f" ({printable(campaign.because)})" if campaign.because else ""
@@ -257,4 +258,4 @@ def show_one(conn: Connection, name: str, *, as_json: bool) -> None:
     if rest > 0 and numbers.reachable is not None:
         screen.print(f"  {rest:>9,}  not yet queued")
         _show_reach(numbers.reachable, numbers.excluded)
-    story.show_history(changes)
+    story.show_history(changes, tests)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Final
@@ -15,6 +15,7 @@ from mailbot.core.cells import in_cells
 from mailbot.core.errors import InputError
 from mailbot.store import campaign_hours
 from mailbot.store.campaign_changes import CampaignChange
+from mailbot.store.campaign_tests import CampaignTest
 from mailbot.store.campaigns import Campaign
 from mailbot.store.tables import CampaignState
 
@@ -85,16 +86,18 @@ def in_zone(at: datetime, zone: str | None) -> str:
     return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} {zone} ({moment(at)} UTC)"
 
 
-def show_history(changes: list[CampaignChange]) -> None:
-    """Who changed its state, and when."""
-    if not changes:
+def show_history(changes: list[CampaignChange], tests: list[CampaignTest]) -> None:
+    """Who changed its state or sent it to the team, and when."""
+    lines = [(change.at, change.by, str(change.state), change.because or "–") for change in changes]
+    lines += [
+        (test.at, test.by, "test mail", f"to the team: {test.sent} of {test.recipients} sent")
+        for test in tests
+    ]
+    if not lines:
         return
-    shown = table("When (UTC)", "Who", "Since then", "Because", wide="Because")
-    for change in changes:
-        shown.add_row(
-            f"{change.at:%Y-%m-%d %H:%M:%S}", printable(change.by), change.state,
-            printable(change.because or "") or "–",
-        )  # fmt: skip
+    shown = table("When (UTC)", "Who", "What", "Because", wide="Because")
+    for at, by, what, because in sorted(lines, key=lambda line: line[0]):
+        shown.add_row(f"{at:%Y-%m-%d %H:%M:%S}", printable(by), what, printable(because))
     screen = console()
     screen.print()
     screen.print(shown)
@@ -115,6 +118,8 @@ def as_json(campaign: Campaign, at: datetime) -> Mapping[str, object]:
     }
 
 
-def history_as_json(changes: list[CampaignChange]) -> list[Mapping[str, object]]:
+def history_as_json(
+    events: Sequence[CampaignChange] | Sequence[CampaignTest],
+) -> list[Mapping[str, object]]:
     """Plain values, oldest first."""
-    return [asdict(change) for change in changes]
+    return [asdict(event) for event in events]
