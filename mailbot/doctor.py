@@ -80,6 +80,7 @@ def examine(config: Path) -> Iterator[Finding]:
     for mailbox in settings.mailboxes:
         yield from _mailbox(settings, mailbox)
     yield from _relay(settings)
+    yield from _public_page(settings)
     yield from _dns(settings)
 
 
@@ -291,6 +292,22 @@ def _relay(settings: Settings) -> Iterator[Finding]:
         login += " by token"
     line = "in plain text, on this machine" if relay.security == "none" else "over TLS"
     yield Finding(Level.OK, subject, f"{login}, {line}.")
+    yield from _expiry(subject, certificate)
+
+
+def _public_page(settings: Settings) -> Iterator[Finding]:
+    """Every campaign's way out by one click; a mail to help@ works without it."""
+    if settings.public.url is None:
+        return
+    from mailbot.web import health  # here: no other command needs it
+
+    subject = f"public page {settings.public.url}"
+    try:
+        certificate = health.ask(settings.public.url)
+    except MailbotError as error:
+        yield Finding(Level.FAIL, subject, error.what, error.next_step)
+        return
+    yield Finding(Level.OK, subject, "it answers.")
     yield from _expiry(subject, certificate)
 
 

@@ -11,12 +11,14 @@ from mailbot.cli.policy.change import add_version
 from mailbot.config.dkim_keys import make_key
 from mailbot.doctor import Finding, Level, examine
 from mailbot.store import schema
+from mailbot.web.health import HEALTHY
 from tests.cli.conftest import CONFIG
 from tests.servers import dovecot
 from tests.servers import relay as relays
 from tests.servers.certificates import Authority
 from tests.servers.dns import DnsServer
 from tests.servers.scripted_smtp import Answer, ScriptedSmtp
+from tests.web.test_health import answer, web_server
 
 LOGIN = ("mailbot", "relay-s3cret")
 
@@ -112,6 +114,22 @@ def test_a_certificate_is_warned_of_in_its_last_two_weeks(
     assert [finding.level for finding in expiry] == [level]
     assert f"good for {days - 1} more days (until 2" in expiry[0].what
     assert bool(expiry[0].next_step) is (level is Level.WARN)
+
+
+def test_the_public_page_is_asked_where_the_mails_links_point(
+    config: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
+    with web_server(authority, answer("200 OK", HEALTHY)) as (url, _):
+        config.write_text(f'{config.read_text()}[public]\nurl = "{url}"\n')
+        said = [one for one in examine(config) if one.subject == f"public page {url}"]
+    assert [(one.level, one.what.split(" (")[0]) for one in said] == [
+        (Level.OK, "it answers."),
+        (Level.WARN, "its certificate is good for 1 more day"),
+    ]
+    [missing] = [one for one in failures(config) if one.subject == f"public page {url}"]
+    assert "Connection refused" in missing.what
+    assert "mailbot-public" in missing.next_step
 
 
 def test_no_settings_at_all_is_one_fault(tmp_path: Path) -> None:

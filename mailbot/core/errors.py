@@ -143,6 +143,12 @@ class ListenError(MailbotError):
     exit_code = 69
 
 
+class PageUnavailable(MailbotError):
+    """The public page does not answer where the mails' links point; `where` is the URL."""
+
+    exit_code = 69
+
+
 class RelayError(MailbotError):
     """The SMTP side; `where` names the relay."""
 

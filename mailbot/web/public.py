@@ -37,13 +37,13 @@ from mailbot.core.wishes import Wish, WishKind
 from mailbot.web.addresses import ClientAddresses
 from mailbot.web.forms import read_form
 from mailbot.web.headers import StrictHeaders
+from mailbot.web.health import HEALTHY
 from mailbot.web.limits import WrongLinks
 from mailbot.web.pages import Pages
 from mailbot.web.strictness import OneReading
 
 log = structlog.get_logger()
 
-HEALTHY: Final = "The public page is up.\n"
 UNDO_WITHIN: Final = timedelta(hours=1)
 _TRY_AGAIN: Final = {"Retry-After": "120"}
 _CODE: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")

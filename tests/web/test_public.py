@@ -11,6 +11,7 @@ import structlog
 
 from mailbot.core.tokens import TokenKey, TokenKeys, sign_opt_out, verify_undo_ticket
 from mailbot.core.wishes import Wish, WishKind
+from mailbot.web.health import HEALTHY
 from tests.web.conftest import (
     ANN,
     KEYS,
@@ -100,7 +101,8 @@ class TestOneClick:
         assert (await visitor.get("/health")).status_code == 503
         door.is_open = True
         assert (await visitor.client.post(PAGE, data=ONE_CLICK)).status_code == 200
-        assert (await visitor.get("/health")).status_code == 200
+        health = await visitor.get("/health")
+        assert (health.status_code, health.text) == (200, HEALTHY)
 
 
 class TestLookingOnly:
