@@ -110,6 +110,13 @@ def render(template: Template, fields: Mapping[str, object]) -> Rendered:
     return Rendered(_checked_subject(template.name, subject), text, html)
 
 
+def render_subject(template: Template, fields: Mapping[str, object]) -> str:
+    """The subject alone. Raises TemplateError as `render` does."""
+    with step_budget():
+        subject = _render(template, "subject", template.subject, fields, MAX_SUBJECT_CHARS)
+    return _checked_subject(template.name, subject)
+
+
 def _tidied(name: str, source: str) -> str:
     if len(source) > MAX_SOURCE_CHARS:
         picture = _PICTURE_INSIDE.search(source)

@@ -7,7 +7,7 @@ store it. What is to be sent is decided by the list, not here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -33,6 +33,14 @@ _EMAIL_HEADINGS: Final = (
 _BITS: Final = 1 << 27
 
 
+# Why a line's fields cannot be used, "" where they can.
+FaultOf = Callable[[Mapping[str, str]], str]
+
+
+def _no_fault(_: Mapping[str, str]) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Duplicate:
     """A line whose person stands in an earlier one, which counts."""
@@ -54,6 +62,7 @@ class Audience:
     duplicate: int = 0
     bad_lines: tuple[BadLine, ...] = ()  # the first MOST_TOLD
     duplicates: tuple[Duplicate, ...] = ()  # the first MOST_TOLD
+    fault_of: FaultOf = _no_fault
 
     def lines(self) -> Iterator[AudienceLine]:
         """The good lines, from the file once more, the repeated ones among them."""
@@ -87,7 +96,8 @@ class Audience:
         except AddressError as error:
             return BadLine(line, error.what.rstrip("."), cells)
         fields = {name: cell.strip() for name, cell in zip(self.columns, cells, strict=True)}
-        return AudienceLine(line, address, fields)
+        fault = self.fault_of(fields)
+        return BadLine(line, fault, cells) if fault else AudienceLine(line, address, fields)
 
 
 def read_audience(
@@ -96,25 +106,30 @@ def read_audience(
     *,
     encoding: str | None = None,
     fields: Mapping[str, str] | None = None,
+    fault_of: FaultOf = _no_fault,
 ) -> Audience:
     """Read the file to its end; what is wrong with single lines stands in the answer.
 
     With commas, semicolons or tabs, and a heading; UTF-8 where neither `encoding` nor a byte order
-    mark says otherwise. `fields` names columns for the template: name to heading. Raises
-    AudienceError, naming file and line, for a file that cannot be read at all, and InputError for
-    an encoding that nobody knows.
+    mark says otherwise. `fields` names columns for the template: name to heading; `fault_of` may
+    find more wrong with a line. Raises AudienceError, naming file and line, for a file that cannot
+    be read at all, and InputError for an encoding that nobody knows.
     """
-    return audience_of(open_rows(path, encoding), email_column, fields)
+    return audience_of(open_rows(path, encoding), email_column, fields, fault_of)
 
 
 def audience_of(
-    rows: CsvRows, email_column: str | None, fields: Mapping[str, str] | None
+    rows: CsvRows,
+    email_column: str | None,
+    fields: Mapping[str, str] | None,
+    fault_of: FaultOf = _no_fault,
 ) -> Audience:
     """Like `read_audience`, for rows that are open."""
     rows, headings = _divided(rows)
     where = rows.heading_where
     columns = _columns(where, headings, fields or {})
-    return _counted(Audience(rows, headings, columns, _email_index(where, headings, email_column)))
+    email_index = _email_index(where, headings, email_column)
+    return _counted(Audience(rows, headings, columns, email_index, fault_of=fault_of))
 
 
 def _counted(audience: Audience) -> Audience:

@@ -19,7 +19,7 @@ from typing import Any
 
 from mailbot.config import AudienceSettings, Settings, read_secret
 from mailbot.core.errors import AudienceError
-from mailbot.outbound.audience import Audience, audience_of
+from mailbot.outbound.audience import Audience, FaultOf, audience_of
 from mailbot.outbound.audience_rows import open_rows
 from mailbot.store.audience_query import Answer, asked
 from mailbot.store.campaigns import Origin
@@ -35,6 +35,7 @@ def queried_audience(
     email_column: str | None = None,
     *,
     fields: Mapping[str, str] | None = None,
+    fault_of: FaultOf,
 ) -> Iterator[tuple[Audience, Origin]]:
     """The people, each by the number of its row from 1, and what to record about them.
 
@@ -58,7 +59,7 @@ def queried_audience(
         rows = replace(
             open_rows(path, "utf-8"), query=str(query_file), heading_line=1, delimiter=","
         )
-        yield audience_of(rows, email_column, fields), origin
+        yield audience_of(rows, email_column, fields, fault_of), origin
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mailbot.cli.opening import OpenedForPersons, opened_for_persons, writing
@@ -17,6 +18,7 @@ from mailbot.core.checklist import all_faults, law_checks, letter_checks
 from mailbot.core.compose import PROVIDED_FIELDS
 from mailbot.core.consent import Reason
 from mailbot.core.errors import AudienceError, InputError, TemplateError
+from mailbot.core.letter_headers import header_fault
 from mailbot.core.mail_headers import has_control_character
 from mailbot.core.preflight import Fault, Severity, subject_faults
 from mailbot.core.templates import Template, parse_template, render
@@ -74,7 +76,7 @@ def create_draft(
         html = _read(html_file) if html_file else None
         text = _read(text_file) if text_file else _text_from(name, html, html_file, subject)
         template = parse_template(name, text, html, subject)
-        with _audience(people, installation.settings) as (audience, origin):
+        with _audience(people, template, installation.settings) as (audience, origin):
             _write_bad_lines(audience, people.bad_lines)
             warnings = _refuse_faults(template, audience, installation.settings)
             _refuse_bad_lines(audience, skip_bad=people.skip_bad)
@@ -83,18 +85,25 @@ def create_draft(
 
 
 @contextmanager
-def _audience(people: People, settings: Settings) -> Iterator[tuple[Audience, Origin | None]]:
+def _audience(
+    people: People, template: Template, settings: Settings
+) -> Iterator[tuple[Audience, Origin | None]]:
     fields = read_field_names(people.fields)
+    fault_of = partial(header_fault, template)
     if people.source is None:
         yield (
             read_audience(
-                people.file, people.email_column, encoding=people.encoding, fields=fields
+                people.file,
+                people.email_column,
+                encoding=people.encoding,
+                fields=fields,
+                fault_of=fault_of,
             ),
             None,
         )
         return
     with queried_audience(
-        settings, people.source, people.file, people.email_column, fields=fields
+        settings, people.source, people.file, people.email_column, fields=fields, fault_of=fault_of
     ) as found:
         yield found
 

@@ -105,6 +105,23 @@ def test_bad_lines_can_be_skipped_and_are_told_all_the_same(
     assert every(database) == [("spring", "draft")]
 
 
+def test_a_line_break_that_a_header_would_hold_is_a_bad_line(
+    mailbot: Shell, database: Database
+) -> None:
+    people = "email,offer,name,first_name\nann@example.org,Tea,Ann,Ann\n"
+    people += 'bob@example.org,"Tea\nfor two",Bob,Bob\ncleo@example.org,Tea,"Cleo\nCope",Cleo\n'
+    people += 'dan@example.org,Tea,Dan,"Dan\nthe man"\n'
+    ended = create(mailbot, people=people, subject="{{ offer }} today")
+    assert ended.code == 65
+    assert "2 lines cannot be used" in ended.err
+    assert "line 3: the subject came out with a line break" in ended.err
+    assert "(“offer”)" in ended.err
+    assert "line 5: “name”, which stands in To, holds a line break" in ended.err
+    assert every(database) == []
+    assert create(mailbot, "--skip-bad", people=people, subject="{{ offer }} today").code == 0
+    assert mailbot("campaign", "preflight", "spring").code == 0
+
+
 def test_an_audience_that_is_not_utf_8_is_told_with_its_line(mailbot: Shell) -> None:
     ended = create(mailbot, people=PEOPLE.encode() + "zoe@example.org,Zoë\n".encode("latin-1"))
     assert ended.code == 65
