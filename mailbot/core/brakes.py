@@ -1,12 +1,16 @@
 """When a campaign stops itself: too many complaints, or too many addresses that do not exist.
 
+And when a relay is not believed any more that the addresses of order status do not exist.
+
 The shares are those at which mailbox providers begin to refuse a sender (Google and Yahoo: 0.3 %
 complaints). Counted from the start, or from when a person let it go on despite the brake.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
 
@@ -69,3 +73,25 @@ def braked(trouble: Trouble, events: int, sent: int) -> Braked | None:
         and share > HIGHEST_SHARE_OF_FEW
     )
     return Braked(trouble, events, sent) if is_many or is_nearly_all else None
+
+
+# Of order status, whatever else goes out: so many refusals with fewer messages taken since the
+# first of them. By number and not by the hour, so that it holds for a small shop and for a long
+# outage, and ends by itself once the relay takes mail again.
+MOST_REFUSALS_BELIEVED = 10
+
+
+def relay_doubted_since(
+    refused_at: Sequence[datetime], taken_at: Sequence[datetime]
+) -> datetime | None:
+    """Since when a relay that refuses a recipient for good is not believed; None while it is.
+
+    The times of the newest refusals and of the newest messages taken, newest first; of each no more
+    than `MOST_REFUSALS_BELIEVED` are looked at.
+    """
+    refused = refused_at[:MOST_REFUSALS_BELIEVED]
+    if len(refused) < MOST_REFUSALS_BELIEVED:
+        return None
+    since = min(refused)
+    taken = sum(at >= since for at in taken_at[:MOST_REFUSALS_BELIEVED])
+    return since if taken < MOST_REFUSALS_BELIEVED else None

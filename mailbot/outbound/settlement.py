@@ -15,7 +15,7 @@ from mailbot.core.consent import ConsentEvent, Kind, Source
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State
 from mailbot.outbound.delivery import Attempt
-from mailbot.store import campaign_brakes, consent, deliveries
+from mailbot.store import campaign_brakes, consent, deliveries, doubted_refusals
 from mailbot.store.deliveries import DeliveryOutcome
 from mailbot.store.engine import Connection, now
 from mailbot.store.outbox import ClaimedRow
@@ -47,7 +47,7 @@ class Settlement:
         since the ledger's head is locked before every row (see store/ledger.py).
         """
         outcomes = {one.outcome.outbox_id: self._timed(conn, one) for one in ended}
-        bounced = {one.outcome.outbox_id for one in ended if one.outcome.state is State.BOUNCED}
+        bounced = {row_id for row_id, one in outcomes.items() if one.state is State.BOUNCED}
         if bounced:
             campaign_brakes.lock_of(conn, bounced)
         moved = deliveries.record_outcomes(conn, list(outcomes.values()))
@@ -79,6 +79,11 @@ class Settlement:
         """The outcome, and when the row is due again where it goes on."""
         row, outcome = ended.attempt.row, ended.outcome
         if outcome.state is State.DEFERRED:
+            return self._deferred(conn, ended)
+        is_refused = outcome.state is State.BOUNCED and row.kind is not MessageKind.CAMPAIGN
+        if is_refused and doubted_refusals.since(conn) is not None:
+            # It may be the relay: nobody is taken off, and the customer gets it once it is mended.
+            log.warning("bounce_doubted", outbox_id=row.id, why=outcome.reply)
             return self._deferred(conn, ended)
         if outcome.state is State.QUEUED and row.attempts and _OF_RELAY.match(outcome.reply):
             # Refused again: as the oldest row it would ask for all the others each time.

@@ -272,7 +272,7 @@ def resume(
     )  # fmt: skip
 
 
-def reopen(conn: Connection, campaign_id: int, *, by: str = MAILBOT) -> None:
+def reopen(conn: Connection, campaign_id: int, *, by: str) -> None:
     """Let a campaign that was over send again, for messages that a person has queued once more.
 
     Raises RefusedError where it was cancelled: nothing of it goes out any more.

@@ -128,20 +128,21 @@ def settle(
     decision: Decision,
     *,
     told: str,
+    by: str,
     answer_seconds: float,
 ) -> int:
     """Settle those of `ids` that are uncertain still; returns how many.
 
     One whose answer may still come is neither sent again nor dropped: it would go out twice, or be
     counted as nothing, behind somebody's back. `told` stays with the row: who decided, and by what.
-    A campaign that was over goes on for what is sent again. Raises RefusedError where it was
-    cancelled.
+    A campaign that was over goes on for what is sent again, and says that it was `by` this person.
+    Raises RefusedError where it was cancelled.
     """
     conditions = [*_rows_of(group), outbox.c.id.in_(sorted(ids))]
     if decision is not Decision.SENT:
         conditions.append(outbox.c.finished_at <= DatabaseTime(-answer_seconds))
     if decision is Decision.AGAIN and group.campaign_id is not None:
-        reopen(conn, group.campaign_id)
+        reopen(conn, group.campaign_id, by=by)
     columns: dict[str, Any] = {
         "state": _TARGET[decision],
         "last_reply": case((outbox.c.address.is_not(None), told)),  # not of an erased one

@@ -253,3 +253,21 @@ def test_the_figures_are_there_for_prometheus(mailbot: Shell, heard: Database) -
     assert "mailbot_ledger_events 1.0" in lines
     [blind] = [line for line in lines if line.startswith("mailbot_mailbox_blind_seconds{")]
     assert float(blind.split()[-1]) > 0
+
+
+def test_a_relay_that_knows_nobody_is_told_with_what_to_do(mailbot: Shell, heard: Database) -> None:
+    for number in range(11):
+        queue_order_status(heard, f"o{number}@example.org", f"o{number}-shipped")
+    for number, row in enumerate(claim(heard)):
+        attempt_id = begin(heard, row)
+        assert attempt_id is not None
+        end(heard, row, attempt_id, State.BOUNCED if number < 10 else State.DEFERRED)
+    assert mailbot("status", "--json").json["needs_a_person"] == [], "a 4xx is no refusal"
+    with heard.write() as conn:
+        deferred = outbox.c.state == State.DEFERRED
+        conn.execute(update(outbox).where(deferred).values(last_reply="550 5.1.1 no such user"))
+    ended = mailbot("status", "--json")
+    assert ended.code == 1
+    [need] = ended.json["needs_a_person"]
+    assert "1 message will be tried again, and nobody more is taken off" in need
+    assert "mailbot suppress list --because undeliverable" in need

@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
+from mailbot.cli.stop_marketing import who
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.outbox_states import State
-from mailbot.store import mailboxes, outbox
+from mailbot.store import campaigns, mailboxes, outbox
 from mailbot.store.engine import Database, now
 from mailbot.store.tables import outbox as rows
 from tests.cli.conftest import Shell
@@ -110,6 +111,16 @@ def test_the_relays_log_settles_some_and_the_others_are_sent_again(
     assert "2 messages settled as sent, 1 message queued once more; 0 still" in ended.out
     assert "1 line of" in ended.out
     assert states(heard) == {ANN: "sent", BOB: "sent", CLEO: "queued"}
+
+
+def test_a_campaign_that_goes_on_for_it_says_who_decided(mailbot: Shell, heard: Database) -> None:
+    campaign_under_way(heard, ANN)
+    lose(heard)
+    with heard.write() as conn:
+        assert [over.name for over in campaigns.finish_sent(conn)] == ["spring"]
+    assert mailbot(*SPRING, "--settle", "again", "--yes").code == 0
+    last = mailbot("campaign", "status", "spring", "--json").json["history"][-1]
+    assert (last["state"], last["by"]) == ("sending", who())
 
 
 def test_the_log_may_come_by_standard_input(mailbot: Shell, heard: Database) -> None:

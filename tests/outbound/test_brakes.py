@@ -16,7 +16,7 @@ from mailbot.store.tables import CampaignState
 from mailbot.store.tables import campaigns as campaign_rows
 from mailbot.store.tables import outbox as rows
 from tests.outbound.conftest import House, until
-from tests.outbound.sending import ANN, order_status, states_of_all
+from tests.outbound.sending import ANN, is_over, order_status, states_of_all
 from tests.store.filling import campaign_under_way
 
 pytestmark = pytest.mark.on_both_engines
@@ -61,6 +61,29 @@ async def test_a_relay_that_knows_nobody_stops_the_campaign_before_it_empties_th
     bounced = in_state(house.database, State.BOUNCED)
     assert 10 <= bounced <= 10 + house.connections
     assert in_state(house.database, State.QUEUED) == len(PEOPLE) - bounced
+
+
+async def test_a_relay_that_knows_nobody_takes_ten_people_off_and_the_others_get_their_mail(
+    house: House,
+) -> None:
+    """Order status waits until the relay is mended; ten that it took since make good for it."""
+    refused = [f"o{number}@example.org" for number in range(30)]
+    house.relay.script.rcpt = dict.fromkeys(refused, "550 5.1.1 no such user")
+    for who in refused:
+        order_status(house.database, who, f"{who}-shipped")
+    async with house.sending():
+        await until(lambda: states_of_all(house.database).count(State.DEFERRED) == 20, 30)
+        assert states_of_all(house.database).count(State.BOUNCED) == 10
+        assert listed(house.database) == {"undeliverable": 10}
+        house.relay.script.rcpt = {}
+        with house.database.write() as conn:
+            conn.execute(update(rows).values(not_before=DatabaseTime(-1)))
+        await until(lambda: len(house.relay.taken) == 20, 30)
+        gone = ANN
+        house.relay.script.rcpt = {gone: "550 5.1.1 no such user"}
+        await until(is_over(house.database), 30)
+        order_status(house.database, gone)
+        await until(lambda: listed(house.database) == {"undeliverable": 11}, 30)
 
 
 async def test_when_its_quiet_hours_begin_no_mail_from_goes_out_any_more(house: House) -> None:

@@ -43,7 +43,7 @@ def settle(database: Database, group: Group, decision: Decision, *ids: int) -> i
     with database.write() as conn:
         chosen = ids or [one.id for one in uncertain.messages(conn, group)]
         return uncertain.settle(
-            conn, group, chosen, decision, told="a person's word", answer_seconds=LATE
+            conn, group, chosen, decision, told="a person's word", by="dora", answer_seconds=LATE
         )
 
 

@@ -22,6 +22,7 @@ from mailbot.core.outbox_states import State
 from mailbot.inbound.watch import account_of
 from mailbot.store import (
     campaigns,
+    doubted_refusals,
     keys,
     ledger,
     mailboxes,
@@ -148,6 +149,7 @@ def look(installation: Opened) -> Situation:
             *_journal_needs(conn, installation.settings),
             *_mailbox_needs(boxes, at),
             *(_uncertain_needs(conn) if _is_any_uncertain(counts) else []),
+            *_refusal_needs(conn),
             *_outbox_needs(oldest, at, is_stopped=is_stopped or is_shadow),
             *filter(None, map(story.needs, campaigns.every(conn))),
             *_review_needs(items),
@@ -260,6 +262,20 @@ def _uncertain_needs(conn: Connection) -> list[str]:
         for words, count, command in found
         if count
     ]
+
+
+def _refusal_needs(conn: Connection) -> list[str]:
+    """Where the relay says of everybody that the address does not exist."""
+    since, waiting = doubted_refusals.since(conn), doubted_refusals.waiting(conn)
+    if since is None or not waiting:
+        return []
+    what = (
+        f"the relay says that nobody exists to whom order status goes, since {moment(since)} UTC: "
+        f"{counted(waiting, 'message')} will be tried again, and nobody more is taken off for it. "
+        "Look at the relay. Who was taken off since then: `mailbot suppress list --because "
+        "undeliverable`; `mailbot suppress lift ADDRESS` brings each back"
+    )
+    return [what]
 
 
 def _outbox_needs(oldest: datetime | None, at: datetime, *, is_stopped: bool) -> list[str]:

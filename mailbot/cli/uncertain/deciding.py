@@ -199,13 +199,13 @@ def _carry_out(
         with installation.database.write() as conn:
             done = uncertain.settle(
                 conn, asked.group(conn), ids[start : start + _AT_ONCE], decision,
-                told=told, answer_seconds=seconds,
+                told=told, by=who(), answer_seconds=seconds,
             )  # fmt: skip
         settled.counts[decision] = settled.counts.get(decision, 0) + done
     if asked.campaign is not None and settled.counts.get(Decision.AGAIN):
         # A daemon that was about to call the campaign done may not have seen them.
         with installation.database.write() as conn:
-            campaigns.reopen(conn, campaigns.get(conn, asked.campaign).id)
+            campaigns.reopen(conn, campaigns.get(conn, asked.campaign).id, by=who())
 
 
 def _read_log(path: Path) -> list[str]:
