@@ -8,7 +8,7 @@ before. Where no pace is set none of this is asked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -171,6 +171,20 @@ _STORE = (
         put_off_to=bindparam("off", type_=UtcDateTime()),
     )
 )  # fmt: skip
+
+
+def next_place(conn: Connection, scopes: Collection[int]) -> datetime | None:
+    """When a place is free on the paces of all these campaigns; None before the first message.
+
+    A time that is past says that one is free now. Each domain's own pace is not asked.
+    """
+    newest = (
+        select(paces.c.next_at)
+        .where(paces.c.campaign_id.in_(list(scopes)), paces.c.domain == "")
+        .order_by(paces.c.next_at.desc())
+        .limit(1)
+    )
+    return conn.execute(newest).scalar()
 
 
 def forget_idle(conn: Connection) -> None:

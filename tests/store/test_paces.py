@@ -183,3 +183,23 @@ def test_a_plan_stays_with_its_campaign(database: Database) -> None:
         kept = campaigns.schedule(conn, "spring", now(conn), plan)
     assert (kept.per_hour, kept.per_hour_and_domain) == (5, 2)
     assert (kept.quiet_hours, kept.zone) == ("21:00-08:00", "Europe/Berlin")
+
+
+def test_the_next_place_is_the_one_that_is_free_on_every_pace_that_holds(
+    database: Database,
+) -> None:
+    spring = campaign_under_way(database, *PEOPLE)
+    with database.write() as conn:
+        conn.execute(update(campaign_rows).values(per_hour=60))
+        at = now(conn)
+    assert len(claim(database, Limits(per_hour=6))) == 1
+    with database.read() as conn:
+        own = paces.next_place(conn, [spring])
+        of_all = paces.next_place(conn, [paces.EVERYBODY])
+        both = paces.next_place(conn, [spring, paces.EVERYBODY])
+        assert paces.next_place(conn, []) is None
+        assert paces.next_place(conn, [spring + 1]) is None
+    assert own is not None
+    assert of_all is not None
+    assert timedelta(0) < own - at < of_all - at
+    assert both == of_all

@@ -320,9 +320,12 @@ def show(
         raise typer.BadParameter("say which campaign to watch", param_hint="NAME")
     if watched and name is not None:
         from mailbot.cli.campaign.watch import watch
+        from mailbot.core.pace import Limits
 
         with opened(config) as installation:
-            watch(installation.database, name, as_json=as_json)
+            paced = installation.settings.campaigns
+            of_all = Limits(paced.per_hour, paced.per_hour_and_domain)
+            watch(installation.database, name, of_all, as_json=as_json)
         return
     with opened(config) as installation, installation.database.read() as conn:
         if name is None:

@@ -12,11 +12,13 @@ from typing import Final
 
 from rich.live import Live
 
+from mailbot.cli.campaign import story
 from mailbot.cli.campaign.watch_screen import as_line, as_screen
 from mailbot.cli.showing import console, print_json_line
 from mailbot.core.cells import in_cells
 from mailbot.core.outbox_states import State
-from mailbot.store import campaigns, switches
+from mailbot.core.pace import NO_LIMITS, Limits
+from mailbot.store import campaigns, paces, switches
 from mailbot.store.campaign_figures import CampaignTally, Progress
 from mailbot.store.campaigns import Campaign
 from mailbot.store.engine import Database, now
@@ -38,6 +40,8 @@ class Seen:
     is_marketing_stopped: bool
     rate: float | None
     still_for: float  # seconds since a number last moved
+    limits: Limits = NO_LIMITS  # the strictest that hold for it
+    next_place_at: datetime | None = None  # on its pace
 
     @property
     def is_over(self) -> bool:
@@ -55,11 +59,28 @@ class Seen:
         return progress.unexpanded + progress.waiting + sum(on_the_way)
 
     @property
+    def quiet_until(self) -> datetime | None:
+        """When the quiet hours end that it waits for, or will."""
+        return story.quiet_until(self.campaign, self.at)
+
+    @property
+    def waits_for_pace(self) -> bool:
+        """No message may go right now."""
+        return (
+            self.campaign.state is CampaignState.SENDING
+            and self.next_place_at is not None
+            and self.next_place_at > self.at
+        )
+
+    @property
     def seconds_left(self) -> float | None:
-        """At the present rate; None where nothing moves."""
-        if not self.rate or self.campaign.state is not CampaignState.SENDING:
+        """At the present rate, or at its pace where that is slower; None where nothing moves."""
+        if self.campaign.state is not CampaignState.SENDING or self.quiet_until is not None:
             return None
-        return self.waiting / self.rate
+        pace = self.limits.per_hour / 3600 if self.limits.per_hour else None
+        if self.rate:
+            return self.waiting / (min(self.rate, pace) if pace else self.rate)
+        return self.waiting / pace if pace and self.waits_for_pace else None
 
     def as_json(self) -> dict[str, object]:
         """Plain values."""
@@ -77,6 +98,10 @@ class Seen:
             "withheld": in_cells(self.progress.withheld),
             "rate_per_second": None if rate is None else round(rate, 1),
             "seconds_left": None if left is None else round(left),
+            "waits_until": self.quiet_until,
+            "per_hour": self.limits.per_hour,
+            "per_hour_and_domain": self.limits.per_hour_and_domain,
+            "next_place_at": self.next_place_at if self.waits_for_pace else None,
         }
 
 
@@ -108,9 +133,12 @@ class Pace:
         return self._seen[-1][0] - (self._moved_at or self._seen[-1][0])
 
 
-def watch(database: Database, name: str, *, as_json: bool) -> None:
-    """Show the campaign until it has ended, or Ctrl-C. Raises NotFoundError, StoreError."""
-    looks = _looks(database, name)
+def watch(database: Database, name: str, of_all: Limits, *, as_json: bool) -> None:
+    """Show the campaign until it has ended, or Ctrl-C. `of_all` is the pace of the settings.
+
+    Raises NotFoundError, StoreError.
+    """
+    looks = _looks(database, name, of_all)
     try:
         if as_json:
             for seen in looks:
@@ -124,7 +152,7 @@ def watch(database: Database, name: str, *, as_json: bool) -> None:
             sys.stderr.write(f"\nThe watching ended; “{name}” is as it was.\n")
 
 
-def _looks(database: Database, name: str) -> Iterator[Seen]:
+def _looks(database: Database, name: str, of_all: Limits) -> Iterator[Seen]:
     with database.read() as conn:
         tally = CampaignTally(campaigns.get(conn, name).id)
     pace = Pace()
@@ -133,12 +161,32 @@ def _looks(database: Database, name: str) -> Iterator[Seen]:
         with database.read() as conn:
             campaign, progress = campaigns.get(conn, name), tally.look(conn)
             at, is_stopped = now(conn), switches.is_marketing_stopped(conn)
+            place = paces.next_place(conn, _paced(campaign, of_all))
         pace.note(progress, began)
-        seen = Seen(at, campaign, progress, is_stopped, pace.rate, pace.still_for)
+        seen = Seen(
+            at, campaign, progress, is_stopped, pace.rate, pace.still_for,
+            _strictest(campaign, of_all), place,
+        )  # fmt: skip
         yield seen
         if seen.is_over:
             return
         sleep(max(0.0, began + _EVERY - monotonic()))
+
+
+def _paced(campaign: Campaign, of_all: Limits) -> list[int]:
+    """Whose places it takes."""
+    both = ((paces.EVERYBODY, of_all.per_hour), (campaign.id, campaign.per_hour))
+    return [scope for scope, per_hour in both if per_hour]
+
+
+def _strictest(campaign: Campaign, of_all: Limits) -> Limits:
+    def least(*several: int | None) -> int | None:
+        return min((one for one in several if one), default=None)
+
+    return Limits(
+        least(of_all.per_hour, campaign.per_hour),
+        least(of_all.per_hour_and_domain, campaign.per_hour_and_domain),
+    )
 
 
 def _show_live(looks: Iterator[Seen]) -> None:
@@ -151,7 +199,9 @@ def _show_live(looks: Iterator[Seen]) -> None:
 def _print_changes(looks: Iterator[Seen]) -> None:
     told: tuple[object, ...] = ()
     for seen in looks:
-        changing = (seen.campaign.state, seen.is_marketing_stopped, seen.progress)
+        changing = (
+            seen.campaign.state, seen.is_marketing_stopped, seen.progress, seen.quiet_until,
+        )  # fmt: skip
         if changing != told:
             told = changing
             sys.stdout.write(as_line(seen) + "\n")

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from mailbot.cli.campaign import story
 from mailbot.cli.showing import moment, printable, span, words
 from mailbot.core.cells import in_cells
 from mailbot.core.outbox_states import State
@@ -113,29 +114,54 @@ def _table(seen: Seen) -> Table:
 
 
 def _is_stuck(seen: Seen) -> bool:
-    return seen.campaign.state is CampaignState.SENDING and (
-        seen.is_marketing_stopped or seen.still_for >= _STILL_TOO_LONG
-    )
+    """Whether somebody should look; waiting for a morning or a pace is as it was wished."""
+    if seen.campaign.state is not CampaignState.SENDING:
+        return False
+    is_still = seen.still_for >= _STILL_TOO_LONG and not seen.waits_for_pace
+    return seen.is_marketing_stopped or (is_still and seen.quiet_until is None)
 
 
 def _pace(seen: Seen) -> list[str]:
     campaign = seen.campaign
     if campaign.state in _NEXT:
-        return [_NEXT[campaign.state].format(name=shlex.quote(campaign.name))]
+        following = [_NEXT[campaign.state].format(name=shlex.quote(campaign.name))]
+        return following + ([_quiet(seen, "It will wait")] if seen.quiet_until else [])
     if campaign.state in (CampaignState.DONE, CampaignState.CANCELLED):
         return []
     if seen.is_marketing_stopped:
         return ["All marketing is stopped: see mailbot status."]
-    if seen.still_for >= _STILL_TOO_LONG:
+    if seen.quiet_until is not None:
+        return [_quiet(seen, "It waits")]
+    if seen.still_for >= _STILL_TOO_LONG and not seen.waits_for_pace:
         still = span(timedelta(seconds=seen.still_for))
-        return [f"Nothing moved for {still}: see mailbot status."]
+        return [f"Nothing moved for {still}: see mailbot status.", *_limits(seen)]
+    told = _speed(seen)
+    if seen.seconds_left is not None:
+        left = timedelta(seconds=seen.seconds_left)
+        told = f"{told}, about {span(left)} to go ({_until(seen, left)})"
+    return [told, *_limits(seen)]
+
+
+def _quiet(seen: Seen, waits: str) -> str:
+    until = story.in_zone(seen.quiet_until, seen.campaign.zone) if seen.quiet_until else ""
+    return f"{waits} for its quiet hours to end: {until}"
+
+
+def _speed(seen: Seen) -> str:
+    if seen.waits_for_pace and not seen.rate and seen.next_place_at is not None:
+        return f"The next goes at {seen.next_place_at:%H:%M:%S} UTC"
     if seen.rate is None:
-        return ["… a second"]
-    told = f"{seen.rate:,.0f} a second" if seen.rate >= 10 else f"{seen.rate:.1f} a second"
-    if seen.seconds_left is None:
-        return [told]
-    left = timedelta(seconds=seen.seconds_left)
-    return [f"{told}, about {span(left)} to go ({_until(seen, left)})"]
+        return "… a second"
+    return f"{seen.rate:,.0f} a second" if seen.rate >= 10 else f"{seen.rate:.1f} a second"
+
+
+def _limits(seen: Seen) -> list[str]:
+    told = []
+    if seen.limits.per_hour:
+        told.append(f"{seen.limits.per_hour:,} an hour")
+    if seen.limits.per_hour_and_domain:
+        told.append(f"{seen.limits.per_hour_and_domain:,} an hour to each domain")
+    return [f"At most {', '.join(told)}."] if told else []
 
 
 def _until(seen: Seen, left: timedelta) -> str:

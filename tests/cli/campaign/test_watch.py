@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
 from fcntl import ioctl
 from struct import pack
 from termios import TIOCSWINSZ
@@ -25,11 +27,14 @@ from mailbot.cli.campaign.watch import Pace, Seen
 from mailbot.cli.campaign.watch_screen import as_line, as_screen
 from mailbot.core.consent import Reason
 from mailbot.core.outbox_states import State
+from mailbot.core.pace import Limits
 from mailbot.store import campaigns, switches
+from mailbot.store import outbox as outbox_rows
 from mailbot.store.campaign_figures import Progress
 from mailbot.store.campaigns import Campaign
 from mailbot.store.engine import Database
 from mailbot.store.tables import CampaignState, outbox
+from mailbot.store.tables import campaigns as campaign_rows
 from tests.cli.conftest import Shell
 from tests.people import NOON
 from tests.store.filling import campaign_under_way
@@ -99,6 +104,65 @@ def test_a_campaign_in_which_nothing_moves_says_where_to_look() -> None:
     assert "Nothing moved for 2 min" in as_line(seen(still_for=125, rate=0))
     assert "All marketing is stopped" in as_line(seen(is_stopped=True))
     assert "mailbot campaign resume" in as_line(seen(CampaignState.PAUSED))
+
+
+def test_quiet_hours_are_told_with_their_end_and_are_nothing_to_look_after() -> None:
+    at_night = replace(campaign(), quiet_hours="21:00-08:00", zone="Europe/Berlin", open_until=NOON)
+    night = NOON.replace(hour=23)
+    one = Seen(night, at_night, MANY, False, 0.0, 3_600)
+    assert "It waits for its quiet hours to end: " in as_line(one)
+    assert "08:00 Europe/Berlin" in as_line(one)
+    assert "Nothing moved" not in as_line(one)
+    assert one.seconds_left is None
+    assert one.as_json()["waits_until"] == one.quiet_until is not None
+    assert "quiet hours" not in as_line(replace(one, at=NOON))
+    tomorrow = replace(at_night, state=CampaignState.SCHEDULED, send_at=night)
+    told = as_line(replace(one, campaign=tomorrow))
+    assert "It begins by itself." in told
+    assert "It will wait for its quiet hours to end: " in told
+
+
+def test_a_slow_pace_says_when_the_next_goes_and_when_all_is_done() -> None:
+    one = replace(
+        seen(rate=0.0, still_for=125), limits=Limits(10_000, 50),
+        next_place_at=NOON + timedelta(minutes=3),
+    )  # fmt: skip
+    assert one.seconds_left == pytest.approx(538_670 / 10_000 * 3600)
+    line = as_line(one)
+    assert "The next goes at 12:03:00 UTC, about 2 days to go" in line
+    assert "At most 10,000 an hour, 50 an hour to each domain." in line
+    assert "Nothing moved" not in line
+    late = as_line(replace(one, next_place_at=NOON - timedelta(minutes=3)))
+    assert "Nothing moved for 2 min" in late, "a place is free, and nobody takes it"
+    assert max(map(len, drawn(one, 40))) <= 40
+
+
+@pytest.mark.parametrize(("of_settings", "own"), [(60, None), (None, 60), (60, 7_200), (7_200, 60)])
+def test_the_strictest_pace_is_told_with_its_next_place(
+    mailbot: Shell, database: Database, between: Callable[..., None],
+    of_settings: int | None, own: int | None,
+) -> None:  # fmt: skip
+    if of_settings:
+        text = mailbot.config.read_text(encoding="utf-8")
+        paced = text.replace("[campaigns]\n", f"[campaigns]\nper_hour = {of_settings}\n")
+        mailbot.config.write_text(paced, encoding="utf-8")
+    campaign_under_way(database, *PEOPLE)
+    with database.write() as conn:
+        conn.execute(update(campaign_rows).values(per_hour=own))
+        limits = Limits(of_settings)
+        assert len(outbox_rows.claim(
+            conn, claimed_by="d", lease_seconds=60, limit=10, with_campaigns=True, pace=limits,
+        )) == 1  # fmt: skip
+    between(moved(database, 1, State.SENT), moved(database, 2, State.SENT),
+            moved(database, 3, State.SENT))  # fmt: skip
+    ended = mailbot("campaign", "status", "spring", "--watch", "--json")
+    first = json.loads(ended.out.splitlines()[0])
+    assert first["per_hour"] == 60
+    assert 50 < (moment(first["next_place_at"]) - moment(first["at"])).total_seconds() <= 60
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def test_the_rate_is_of_the_last_ten_seconds() -> None:
