@@ -40,6 +40,7 @@ from mailbot.inbound import review
 from mailbot.inbound.imap import Mailbox
 from mailbot.inbound.shop import Shop
 from mailbot.inbound.watch import LONGEST_PAUSE, Watch
+from mailbot.inbound.wishes import Wishes
 from mailbot.log import configure as configure_log
 from mailbot.outbound import campaigns
 from mailbot.outbound.acknowledgements import AcknowledgementLetters
@@ -51,18 +52,21 @@ from mailbot.outbound.order_status_types import OrderStatusTypes
 from mailbot.outbound.sender import Sender
 from mailbot.outbound.signing import SignedLetters
 from mailbot.outbound.smtp import RelayConnection
-from mailbot.store import keys, ledger, outbox, retention, schema
+from mailbot.store import keys, ledger, outbox, retention, returning, schema
 from mailbot.store.engine import Database, now
 from mailbot.store.restoring import Keeper
+from mailbot.store.spool import Spool
 
 log = structlog.get_logger()
 
 _CAMPAIGN_TICK = 1  # seconds: also how soon a started campaign is seen
+_WISH_TICK = 1  # seconds: so soon the list knows who left by the public page
 _SWEEP_TICK = 5  # seconds between two looks for expired leases
 _REVIEW_TICK = 30  # seconds between two looks for overdue review items
 _ALIVE_TICK = 5
 _HEAD_TICK = 24 * 3600
 _JOURNAL_TICK = 60  # seconds between two looks whether the database is behind its journal
+_WISHES_KEPT_FOR = timedelta(days=30)  # nothing can be undone after an hour
 _FORGET_TICK = 6 * 3600  # also where a daemon is started anew each day
 # Longer than any pause that is still work: a fetch of 500 mails, a slow disk, a look for rows.
 _STUCK_AFTER = 120.0
@@ -178,10 +182,20 @@ class _Daemon:
         self._resend_after = settings.sender.lease_seconds * outbox.LATE_ANSWER_LEASES
         self._stop = asyncio.Event()
         self._stop_threads = threading.Event()
-        self._sender = self._make_sender(letterhead)
-        self._watchers = self._make_watchers(Shop.of(settings, person_key, token_keys))
+        shop = Shop.of(settings, person_key, token_keys)
+        self._wishes = self._make_wishes(shop)
+        self._sender = self._make_sender(letterhead, person_key)
+        self._watchers = self._make_watchers(shop)
 
-    def _make_sender(self, letterhead: Letterhead) -> Sender:
+    def _make_wishes(self, shop: Shop) -> Wishes | None:
+        """None where there is no public page. With a wrong person key they wait at the door."""
+        public = self._settings.public
+        if public.url is None or not self._is_right_key:
+            return None
+        spool = None if public.database_url else Spool(public.spool_folder)
+        return Wishes(self._database, shop, spool=spool, our_domain=self._our_domain)
+
+    def _make_sender(self, letterhead: Letterhead, person_key: PersonKey) -> Sender:
         relay = self._settings.relay
         # Read anew for each connection: a token is good for an hour, a password may be changed.
         secret = partial(read_relay_secret, self._settings)
@@ -204,7 +218,7 @@ class _Daemon:
                     identities,
                 ),
                 MessageKind.ACKNOWLEDGEMENT: SignedLetters(
-                    AcknowledgementLetters(letterhead),
+                    AcknowledgementLetters(letterhead, person_key.return_code),
                     letterhead.shop.help_address.domain,
                     identities,
                 ),
@@ -212,6 +226,7 @@ class _Daemon:
             claimed_by=self._claimed_by,
             policy_version=self._settings.shop.policy_version,
             sends_marketing=self._is_right_key,
+            before_offers=self._take_wishes if self._wishes else None,
             pace=Limits(
                 self._settings.campaigns.per_hour, self._settings.campaigns.per_hour_and_domain
             ),
@@ -276,6 +291,7 @@ class _Daemon:
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._every(ticker, _CAMPAIGN_TICK, self._tick_campaigns)
+        self._every(ticker, _WISH_TICK, self._take_wishes)
         self._every(ticker, _SWEEP_TICK, self._sweep_leases)
         self._every(ticker, _REVIEW_TICK, self._expire_reviews)
         self._every(ticker, _ALIVE_TICK, self._tell_alive)
@@ -296,6 +312,11 @@ class _Daemon:
         if not self._is_right_key or self._settings.recognition.mode == "shadow":
             return
         await campaigns.tick(self._database, self._our_domain, self._sender.wake)
+
+    async def _take_wishes(self) -> None:
+        """Also in shadow mode: a wish of the page was answered, and is not to be heard twice."""
+        if self._wishes is not None:
+            await asyncio.to_thread(self._wishes.take_in)
 
     async def _sweep_leases(self) -> None:
         recovered = await self._database.commit(
@@ -319,6 +340,8 @@ class _Daemon:
         kept_for = timedelta(days=self._settings.retention.outbox_addresses_days)
         before = await self._database.look(now) - kept_for
         forgotten = await asyncio.to_thread(retention.forget, self._database, before)
+        old = await self._database.look(now) - _WISHES_KEPT_FOR
+        await self._database.commit(partial(returning.forget, before=old))
         if forgotten.messages or forgotten.members:
             log.info("addresses_forgotten", messages=forgotten.messages, members=forgotten.members)
 

@@ -6,6 +6,7 @@ Nothing is changed: no database is made, no mail is sent, no folder is opened fo
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -74,7 +75,9 @@ def examine(config: Path) -> Iterator[Finding]:
         yield from _faults(error)
     else:
         yield Finding(Level.OK, "secrets", "every password and key can be read.")
-    parts: list[Callable[[Settings], Iterator[Finding]]] = [_database, _templates, _vocabulary]
+    parts: list[Callable[[Settings], Iterator[Finding]]] = [
+        _database, _templates, _vocabulary, _spool
+    ]  # fmt: skip
     for look in parts:
         yield from look(settings)
     for mailbox in settings.mailboxes:
@@ -219,6 +222,24 @@ def _vocabulary(settings: Settings) -> Iterator[Finding]:
     if settings.recognition.mode == "shadow":
         what = "shadow mode: no opt-out is recorded and nothing is sent."
         yield Finding(Level.WARN, "recognition", what, 'Write mode = "live" when you are ready.')
+
+
+def _spool(settings: Settings) -> Iterator[Finding]:
+    """Whether the daemon's user can read and empty what the public page leaves for it."""
+    public = settings.public
+    if public.url is None or public.database_url is not None:
+        return
+    folder = public.spool_folder
+    if not folder.is_dir():
+        what = f"{folder} is not there: no offers are sent until it is."
+        yield Finding(Level.FAIL, "spool", what, "Start mailbot-public.service, which makes it.")
+    elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        what = f"this user may not read and write in {folder}: no offers are sent."
+        yield Finding(
+            Level.FAIL, "spool", what, f"Run: chgrp mailbot {folder}; chmod 2770 {folder}"
+        )
+    else:
+        yield Finding(Level.OK, "spool", f"{folder} can be read.")
 
 
 # -- the servers -----------------------------------------------------------------------------

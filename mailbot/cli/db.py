@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mailbot.cli import grants
 from mailbot.cli.options import DEFAULT_CONFIG, Config, Json
 
 if TYPE_CHECKING:
     from mailbot.store.backups import Backup
 
 app = typer.Typer(no_args_is_help=True)
+app.command("grants")(grants.grants)
 
 
 @app.callback()

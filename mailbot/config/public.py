@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from mailbot.config.table import Table
-from mailbot.config.values import Line, Number
+from mailbot.config.values import Line, NewFolder, Number, StoreUrl
 from mailbot.core.errors import InputError
 
 # Scheme, host (IDN as xn--), port, and folders; the token comes behind it.
@@ -79,7 +80,27 @@ class PublicSettings(Table):
     url: PublicUrl | None = Field(default=None, examples=["https://mail.hollowandfinch.example"])
     listen: Listen = "127.0.0.1:8025"
     trusted_proxies: tuple[Proxy, ...] = ("127.0.0.1/32", "::1/128")
+    spool: NewFolder | None = Field(default=None, examples=["/var/lib/mailbot-public"])
+    database_url: StoreUrl | None = Field(
+        default=None,
+        examples=["postgresql+psycopg://mailbot_public@db.hollowandfinch.example/mailbot"],
+    )
     language: Literal["en", "de", "fr", "es"] = "en"
     wrong_links_per_minute: Number = Field(default=30, ge=1, le=10_000)
     connections: Number = Field(default=500, ge=10, le=10_000)
     timeout_seconds: Number = Field(default=10, ge=1, le=120)
+
+    @field_validator("database_url", mode="after")
+    @classmethod
+    def _is_a_server(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith("postgresql"):
+            raise InputError(
+                "is for PostgreSQL alone.",
+                next_step="Leave it out: with SQLite wishes go through the folder of `spool`.",
+            )
+        return url
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where wishes wait, also where none is written."""
+        return self.spool or Path("/var/lib/mailbot-public")

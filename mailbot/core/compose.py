@@ -173,6 +173,19 @@ def compose_acknowledgement(
     return letters.compose(letters.render(template, to), to, message_id, date, extra)
 
 
+def compose_confirmation(
+    template: Template, shop: Shop, recipient: Address, message_id: str, date: datetime, link: str
+) -> Composed:
+    """The question whether it was really them, to whoever asks for offers again on the page.
+
+    The template sees `confirmation_link`. Send it with a null envelope sender.
+    """
+    to = Recipient(recipient, fields={"confirmation_link": link})
+    letters = _Letters(Sender(shop.name, shop.help_address), shop)
+    extra = b"Auto-Submitted: auto-generated\r\nX-Auto-Response-Suppress: All\r\n"
+    return letters.compose(letters.render(template, to), to, message_id, date, extra)
+
+
 def shop_fields(shop: Shop) -> dict[str, object]:
     """What mailbot gives to every template, whatever the recipient brings."""
     help_address = shop.help_address.envelope

@@ -103,6 +103,10 @@ class DoorClosed(StoreError):
     """A wish from the public page cannot be stored now (disk full, database away)."""
 
 
+class SpoolUnreadable(StoreError):
+    """Wishes from the public page cannot be read: marketing stops until they can."""
+
+
 class SchemaError(StoreError):
     """The database's schema is behind or ahead of this program."""
 

@@ -66,6 +66,10 @@ class PersonKey:
         """64 hex digits by which the same content is known again, and nobody can guess it."""
         return self._mac("content", content)
 
+    def return_code(self, wish_id: str) -> str:
+        """32 hex digits for a confirmation mail: nobody without the key can make one up."""
+        return self._mac("return code", wish_id.encode())[:32]
+
     def hasher(self) -> Callable[[str], str]:
         """What hashes one match key after another like `identify`, several times faster.
 

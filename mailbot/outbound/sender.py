@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -81,7 +81,10 @@ class Sender:
         policy_version: str,
         sends_marketing: bool = True,
         pace: Limits = NO_LIMITS,
+        before_offers: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
+        """`before_offers` is awaited before each claim of offers; where it raises, none is made."""
+        self._before_offers = before_offers
         self._database = database
         self._plan = plan
         self._connect = connect
@@ -155,13 +158,14 @@ class Sender:
         self.progressed_at = at
         if self._relay.is_open(at):
             return False
+        with_campaigns = (
+            self._sends_marketing and self._is_running_low() and not self._marketing.is_open(at)
+        )
         try:
             rows = await self._claims.take(
                 # While the relay is in doubt one row asks for all.
                 1 if self._relay.failures else self._plan.batch_size,
-                with_campaigns=self._sends_marketing
-                and self._is_running_low()
-                and not self._marketing.is_open(at),
+                with_campaigns=with_campaigns and await self._may_take_offers(),
                 waiting=self._waiting.ready,
             )
         except StoreError as error:
@@ -173,6 +177,17 @@ class Sender:
         await self._claims.give_back(too_many, _HELD_BACK_SECONDS)
         self.progressed_at = boot_seconds()
         return bool(rows)
+
+    async def _may_take_offers(self) -> bool:
+        """Who left by the page is on the list before the next offers are claimed."""
+        if self._before_offers is None:
+            return True
+        try:
+            await self._before_offers()
+        except StoreError as error:
+            log.error("offers_not_claimed", why=str(error))
+            return False
+        return True
 
     async def _keep_telling(self) -> None:
         while True:

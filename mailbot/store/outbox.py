@@ -143,6 +143,7 @@ def enqueue_acknowledgement(
     told = conn.execute(
         select(outbox.c.id).where(
             outbox.c.kind == MessageKind.ACKNOWLEDGEMENT,
+            outbox.c.type.is_(None),
             is_person(outbox, person),  # or a forger would fill one mailbox by way of its tags
             outbox.c.created_at > DatabaseTime(-86_400 * every_days),
         ).limit(1)
@@ -156,6 +157,25 @@ def enqueue_acknowledgement(
         address=address,
         person=person,
         fields=fields,
+        idempotency_key=None,
+        our_domain=our_domain,
+    )
+
+
+CONFIRMATION = "come_back"  # the type of an acknowledgement that asks: is it you?
+
+
+def enqueue_confirmation(
+    conn: Connection, *, address: Address, person: Person, wish_id: str, our_domain: str
+) -> None:
+    """Queue the mail by whose link a person comes back; how often is the caller's to judge."""
+    _enqueue(
+        conn,
+        kind=MessageKind.ACKNOWLEDGEMENT,
+        type=CONFIRMATION,
+        address=address,
+        person=person,
+        fields={"wish": wish_id},
         idempotency_key=None,
         our_domain=our_domain,
     )

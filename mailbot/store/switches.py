@@ -13,7 +13,8 @@ from mailbot.store.tables import switches
 
 MARKETING_STOPPED = "marketing_stopped"  # by a person
 LIST_DISTRUSTED = "list_distrusted"  # the database is behind its journal (see store.restoring)
-STOPS_MARKETING = (MARKETING_STOPPED, LIST_DISTRUSTED)
+SPOOL_UNREADABLE = "spool_unreadable"  # wishes of the public page may be missing
+STOPS_MARKETING = (MARKETING_STOPPED, LIST_DISTRUSTED, SPOOL_UNREADABLE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
     text,
 )
 
@@ -453,6 +454,47 @@ campaign_complaints = Table(
     Column("outbox_id", BigKey, ForeignKey("outbox.id"), primary_key=True),
     Column("campaign_id", BigKey, ForeignKey("campaigns.id"), nullable=False),
     Column("at", UtcDateTime, nullable=False),
+)
+
+# --- wishes from the public page ------------------------------------------------------------------
+
+# The door on PostgreSQL: the page's role may add a line here, and nothing else anywhere. No key and
+# no sequence, which it would need rights for.
+door_wishes = Table(
+    "door_wishes",
+    metadata,
+    Column("line", Text, nullable=False),  # as in a spool (see store.spool)
+    Column("entered_at", UtcDateTime, nullable=False, server_default=func.now()),
+    CheckConstraint("length(line) <= 2000", name="line_is_short"),
+    Index(None, "entered_at"),
+)
+
+# What came through the door lately: what may be undone, and what was done already.
+wishes_taken = Table(
+    "wishes_taken",
+    metadata,
+    Column("wish_id", Hash, primary_key=True),
+    Column("kind", String(12), nullable=False),
+    Column("person_hash", Hash),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("taken_at", UtcDateTime, nullable=False),
+    Column("outcome", String(20), nullable=False),
+    Column("sequence", BigKey),  # of its event in the ledger
+    Index(None, "person_hash"),
+    Index(None, "taken_at"),
+)
+
+# Codes of confirmation mails: who comes back by one. Only the digest is here.
+return_codes = Table(
+    "return_codes",
+    metadata,
+    Column("code_digest", String(64), primary_key=True),
+    Column("person_hash", Hash, nullable=False),
+    Column("untagged_hash", Hash, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime),
+    Index(None, "person_hash"),
 )
 
 # --- switches -----------------------------------------------------------------------------------

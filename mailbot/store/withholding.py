@@ -8,6 +8,7 @@ of its own: rows by id first, then nothing else.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from sqlalchemy import Connection, select, update
 
@@ -17,7 +18,7 @@ from mailbot.core.person import Person
 from mailbot.store import suppressions
 from mailbot.store.columns import DatabaseTime, locked_in_order
 from mailbot.store.ledger import head_sequence
-from mailbot.store.persons import is_named
+from mailbot.store.persons import is_named, is_person
 from mailbot.store.tables import outbox
 from mailbot.store.tables import suppressions as entries
 
@@ -42,6 +43,19 @@ def waiting_of_listed(conn: Connection, after: int = 0) -> list[int]:
         .limit(_AT_ONCE)
     )
     return list(conn.execute(chosen).scalars())
+
+
+def waiting_of(conn: Connection, persons: Iterable[Person]) -> list[int]:
+    """Ids of the waiting offers to these persons, sorted."""
+    found: set[int] = set()
+    for person in persons:
+        chosen = select(outbox.c.id).where(
+            is_person(outbox, person),
+            outbox.c.kind == MessageKind.CAMPAIGN,
+            outbox.c.state.in_(_WAITING),
+        )
+        found.update(conn.execute(chosen).scalars())
+    return sorted(found)
 
 
 def withhold(conn: Connection, ids: list[int]) -> int:

@@ -271,3 +271,13 @@ def test_a_relay_that_knows_nobody_is_told_with_what_to_do(mailbot: Shell, heard
     [need] = ended.json["needs_a_person"]
     assert "1 message will be tried again, and nobody more is taken off" in need
     assert "mailbot suppress list --because undeliverable" in need
+
+
+def test_a_spool_that_nobody_can_read_needs_a_person(mailbot: Shell, database: Database) -> None:
+    with database.write() as conn:
+        switches.turn(
+            conn, switches.SPOOL_UNREADABLE, is_on=True, because="shop-1: /srv/spool: is not there"
+        )
+    ended = mailbot("status")
+    assert ended.code == 1
+    assert "marketing waits, shop-1: /srv/spool: is not there" in ended.out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
@@ -62,6 +62,7 @@ class House:
     composers: dict[MessageKind, Composer]
     connections: int = 2
     sends_marketing: bool = True
+    before_offers: Callable[[], Awaitable[object]] | None = None
     wrap: Callable[[RelayConnection], RelayClient] = lambda connection: connection
 
     def connect(self) -> RelayClient:
@@ -72,7 +73,7 @@ class House:
         return Sender(
             self.database, self.plan, connect=self.connect, connections=self.connections,
             composers=self.composers, claimed_by="daemon-1", policy_version="1",
-            sends_marketing=self.sends_marketing,
+            sends_marketing=self.sends_marketing, before_offers=self.before_offers,
         )  # fmt: skip
 
     @asynccontextmanager

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from mailbot.core.consent import Reason
 from mailbot.core.eligibility import MessageKind
+from mailbot.core.errors import StoreError
 from mailbot.core.outbox_states import State
 from mailbot.core.tokens import verify_opt_out
 from mailbot.outbound.campaigns import CampaignLetters
@@ -34,6 +35,8 @@ from tests.servers import smtp_sink
 from tests.store.filling import campaign_under_way
 
 pytestmark = pytest.mark.on_both_engines
+
+BOB = "bob@example.org"
 
 
 async def test_everyone_in_a_campaign_gets_it_once(house: House) -> None:
@@ -220,3 +223,34 @@ async def test_a_campaign_goes_through_postfixes_own_sink(house: House) -> None:
             await until(is_over(house.database))
     assert set(states(house.database).values()) == {State.SENT}
     assert attempts(house.database) == 60
+
+
+async def test_who_left_by_the_page_is_on_the_list_before_offers_are_claimed(house: House) -> None:
+    """What stood at the door before the claim withholds, although nobody took it in yet."""
+    campaign_under_way(house.database, ANN, BOB)
+    waiting = [ANN]
+
+    async def take_in() -> None:
+        for who in [waiting.pop()] if waiting else []:
+            opt_out(house.database, who)
+
+    house.before_offers = take_in
+    async with house.sending():
+        await until(is_over(house.database))
+    assert states(house.database) == {
+        f"campaign:{ANN}": State.WITHHELD, f"campaign:{BOB}": State.SENT
+    }  # fmt: skip
+
+
+async def test_where_wishes_cannot_be_taken_in_order_status_goes_on_alone(house: House) -> None:
+    campaign_under_way(house.database, ANN)
+    order_status(house.database, BOB)
+
+    async def take_in() -> None:
+        raise StoreError("the wishes cannot be recorded")
+
+    house.before_offers = take_in
+    async with house.sending():
+        await until(lambda: State.SENT in states(house.database).values())
+        await asyncio.sleep(0.3)
+    assert states(house.database)[f"campaign:{ANN}"] is State.QUEUED

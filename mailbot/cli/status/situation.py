@@ -147,6 +147,7 @@ def look(installation: Opened) -> Situation:
             *_key_needs(conn, installation.settings),
             *([f"marketing is stopped: {marketing.because}"] if marketing.is_on else []),
             *_journal_needs(conn, installation.settings),
+            *_spool_needs(conn),
             *_mailbox_needs(boxes, at),
             *(_uncertain_needs(conn) if _is_any_uncertain(counts) else []),
             *_refusal_needs(conn),
@@ -221,6 +222,12 @@ def _journal_needs(conn: Connection, settings: Settings) -> list[str]:
         what = f"{counted(missing, 'event')} not in the journal yet ({journal.folder})"
         return [f"{what}: can it be written, and is mailbot running?"]
     return []
+
+
+def _spool_needs(conn: Connection) -> list[str]:
+    """Customers may have left by the public page, and nobody can read it."""
+    unreadable = switches.get(conn, switches.SPOOL_UNREADABLE)
+    return [f"marketing waits, {unreadable.because}"] if unreadable.is_on else []
 
 
 def _mailbox_needs(boxes: list[MailboxStatus], at: datetime) -> list[str]:
