@@ -57,6 +57,7 @@ def create(
     html_source: str | None,
     audience: Iterable[AudienceLine],
     origin: Origin | None = None,
+    by: str = MAILBOT,
 ) -> Campaign:
     """Store template and audience as a draft.
 
@@ -82,7 +83,7 @@ def create(
         with database.write() as conn:
             campaigns.add_members(conn, campaign_id, members)
     with database.write() as conn:
-        return campaigns.finish_loading(conn, name)
+        return campaigns.finish_loading(conn, name, by=by)
 
 
 def read_template(name: str, subject: str, text_source: str, html_source: str | None) -> Template:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mailbot.cli.opening import OpenedForPersons, opened_for_persons, writing
 from mailbot.cli.showing import counted
+from mailbot.cli.stop_marketing import who
 from mailbot.config import Settings
 from mailbot.core.address import parse_address
 from mailbot.core.checklist import all_faults, law_checks, letter_checks
@@ -156,6 +157,7 @@ def _store(
         html_source=html,
         audience=audience.lines(),
         origin=origin,
+        by=who(),
     )
     with installation.database.read() as conn:
         reachable, excluded = campaign_figures.reach(conn, campaign.id)

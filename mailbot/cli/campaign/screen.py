@@ -125,11 +125,13 @@ def show_draft(draft: Draft, *, as_json: bool) -> None:
     for fault in draft.warnings:
         screen.print(f"\nLook at this: {fault.where}: {fault.what} {fault.next_step}")
     tomorrow = draft.campaign.created_at + timedelta(days=1)
-    screen.print(
-        f'\nNext: mailbot campaign schedule {shlex.quote(name)} --at "{tomorrow:%Y-%m-%d} 09:00" '
-        "--zone Europe/Berlin",
-        soft_wrap=True,  # so that it can be copied
-    )
+    screen.print("\nNext: look at every letter, have one yourself, and say when.")
+    for command in (
+        f"preflight {shlex.quote(name)}",
+        f"test {shlex.quote(name)} --to YOUR-ADDRESS",
+        f'schedule {shlex.quote(name)} --at "{tomorrow:%Y-%m-%d} 09:00" --zone Europe/Berlin',
+    ):
+        screen.print(f"  mailbot campaign {command}", soft_wrap=True)  # so that it can be copied
 
 
 def _show_lines(heading: str, lines: list[str], count: int) -> None:

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from mailbot.cli.stop_marketing import who
 from mailbot.core.consent import Kind
 from mailbot.store import campaigns, consent
 from mailbot.store.engine import Database
@@ -53,7 +54,10 @@ def test_a_draft_says_who_can_be_reached_and_who_is_left_out_and_why(
     assert "2  can be reached now" in ended.out
     assert "5  on the do-not-send list: opt out" in ended.out
     assert "1  on the do-not-send list: fewer than 5 each" in ended.out
-    assert "mailbot campaign schedule spring --at" in ended.out
+    for command in ("preflight spring", "test spring --to", "schedule spring --at"):
+        assert f"mailbot campaign {command}" in ended.out
+    [made] = mailbot("campaign", "status", "spring", "--json").json["history"]
+    assert (made["state"], made["by"]) == ("draft", who())
     assert every(database) == [("spring", "draft")]
 
 
