@@ -81,9 +81,12 @@ class House:
 @contextmanager
 def installed(
     folder: Path, *, imap_port: int, relay_port: int, username: str, password: str,
-    lease_seconds: int = 5, url: str = "sqlite:///mailbot.db",
+    lease_seconds: int = 5, url: str = "sqlite:///mailbot.db", more: str = "",
 ) -> Iterator[House]:  # fmt: skip
-    """An installation whose daemons are ended with the block; `url` is that of its database."""
+    """An installation whose daemons are ended with the block; `url` is that of its database.
+
+    `more` are further tables of the settings.
+    """
     secrets = {
         "person-key": bytes(range(32)).hex(),
         "token-key-1": bytes(range(1, 33)).hex(),
@@ -132,6 +135,7 @@ from_address = "orders@shop.example"
 from_name = "Lindenhof Orders"
 [log]
 format = "json"
+{more}
 """,
         encoding="utf-8",
     )

@@ -25,6 +25,7 @@ from mailbot.cli.review import commands as review
 from mailbot.cli.status import commands as status
 from mailbot.cli.suppress import commands as suppression
 from mailbot.cli.uncertain import commands as uncertain
+from mailbot.cli.web import commands as web
 from mailbot.cli.why import commands as why
 from mailbot.core.errors import MailbotError
 
@@ -56,6 +57,7 @@ _IS_DEBUGGING: ContextVar[bool] = ContextVar("_IS_DEBUGGING", default=False)
 
 _DAEMON, _ASK, _DO = "The daemon", "Ask", "Do"
 app.command("run", rich_help_panel=_DAEMON)(run.run)
+app.add_typer(web.app, name="web", rich_help_panel=_DAEMON)
 app.command("demo", rich_help_panel=_DAEMON)(demo.demo)
 app.command("check", rich_help_panel=_DAEMON)(check.check)
 app.command("status", rich_help_panel=_ASK)(status.status)

@@ -38,7 +38,7 @@ async def read_form(request: Request, seconds: float) -> Mapping[str, str]:
 
 async def _read_body(request: Request, seconds: float) -> bytes:
     told = request.headers.get("content-length", "0")
-    if told.isdigit() and int(told) > LARGEST_BODY:
+    if told.isdecimal() and int(told) > LARGEST_BODY:
         raise HTTPException(413, headers={"Connection": "close"})
     body = bytearray()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from mailbot import notify
 from mailbot.config import PublicPageSettings, PublicSettings, load_token_keys
+from mailbot.core.wishes import Wish
 from mailbot.log import configure as configure_log
 from mailbot.web.public import Door, public_app
 from mailbot.web.sockets import listening, name_of
@@ -23,8 +25,9 @@ from mailbot.web.sockets import listening, name_of
 log = structlog.get_logger()
 
 _KEEP_ALIVE_SECONDS: Final = 5
-_STOP_SECONDS: Final = 10  # TimeoutStopSec= in mailbot-public.service is longer
+STOP_SECONDS: Final = 10  # TimeoutStopSec= in mailbot-public.service is longer
 _ALIVE_SECONDS: Final = 5
+STUCK_AFTER: Final = 60.0  # seconds; whoever pressed has given up long ago
 _LARGEST_HEAD: Final = 16 * 1024  # bytes of request line and headers
 _ANSWER_TIMES: Final = 3  # times the time for a request: for storing it, and for reading the answer
 _FULL: Final = (
@@ -44,10 +47,10 @@ def run(settings: PublicPageSettings, open_door: Callable[[PublicPageSettings], 
     sockets = listening(settings.public.listen)
 
     async def serve() -> None:
-        door = open_door(settings)
+        door = WatchedDoor(open_door(settings), time.monotonic)
         try:
             app = public_app(settings, keys, door)
-            await _Server(_server_config(app, settings.public)).serve(sockets)
+            await _Server(_server_config(app, settings.public, door)).serve(sockets)
         finally:
             await door.close()
             log.info("public_page_stopped")
@@ -60,9 +63,39 @@ def run(settings: PublicPageSettings, open_door: Callable[[PublicPageSettings], 
     return 0
 
 
-def _server_config(app: ASGIApp, public: PublicSettings) -> uvicorn.Config:
+class WatchedDoor:
+    """A door, and whether it still hands on: answering pages alone proves nothing to a watchdog."""
+
+    def __init__(self, door: Door, clock: Callable[[], float]) -> None:
+        """`clock` answers seconds that only go forward."""
+        self._door = door
+        self._clock = clock
+        self._under_way: dict[str, float] = {}  # wish → since when, the oldest first
+
+    async def hand_in(self, wish: Wish) -> None:
+        """As the door does."""
+        self._under_way[wish.wish_id] = self._clock()
+        try:
+            await self._door.hand_in(wish)
+        finally:
+            del self._under_way[wish.wish_id]
+
+    async def close(self) -> None:
+        """As the door does."""
+        await self._door.close()
+
+    def is_stuck(self) -> bool:
+        """Whether a wish waits for longer than any disk or database takes."""
+        since = next(iter(self._under_way.values()), None)
+        return since is not None and self._clock() - since > STUCK_AFTER
+
+
+def _server_config(app: ASGIApp, public: PublicSettings, door: WatchedDoor) -> uvicorn.Config:
     async def tell_alive() -> None:
-        notify.tell("WATCHDOG=1")
+        if door.is_stuck():
+            log.critical("part_stuck", parts=["door"])
+        else:
+            notify.tell("WATCHDOG=1")
 
     return uvicorn.Config(
         app,
@@ -79,7 +112,7 @@ def _server_config(app: ASGIApp, public: PublicSettings) -> uvicorn.Config:
         server_header=False,
         h11_max_incomplete_event_size=_LARGEST_HEAD,
         timeout_keep_alive=min(_KEEP_ALIVE_SECONDS, public.timeout_seconds),
-        timeout_graceful_shutdown=_STOP_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS,
         callback_notify=tell_alive,
         timeout_notify=_ALIVE_SECONDS,
     )  # fmt: skip

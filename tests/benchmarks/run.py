@@ -16,6 +16,7 @@ from tests.benchmarks import (
     growing_outbox,
     importing,
     overtaking,
+    public_page,
     sending,
     two_daemons,
 )
@@ -31,6 +32,9 @@ def _all(folder: Path, *, is_quick: bool) -> Iterator[Figure]:
     yield from overtaking.figures(folder, offers=million // 10, rounds=rounds)
     yield from sending.figures(folder, messages=5_000 if is_quick else 20_000, rounds=rounds)
     yield from two_daemons.figures(folder, messages=600, rounds=3)
+    yield from public_page.figures(
+        folder, presses=2_000 if is_quick else 20_000, seconds=10 if is_quick else 60, rounds=3
+    )
     yield from growing_outbox.figures(folder, rows=10 * million, rounds=rounds)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,12 +13,15 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from mailbot.core.wishes import Wish, WishKind
+from mailbot.web.serving import STUCK_AFTER, WatchedDoor
 from tests.house import wait_until
-from tests.web.conftest import SETTINGS, TOKEN
+from tests.web.conftest import SETTINGS, TOKEN, Notebook
 
 PAGE = f"/u/{TOKEN}"
 FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
@@ -338,6 +342,34 @@ def test_systemd_is_told_when_the_page_is_ready_alive_and_stopping(tmp_path: Pat
             assert served.process.wait(LIMIT) == 0
         finally:
             end(served)
+
+
+async def test_a_door_that_hands_nothing_on_is_stuck_and_one_that_does_is_not() -> None:
+    """The watchdog then starts the page anew; a page that is merely idle is left alone."""
+    now = 0.0
+    let_through = asyncio.Event()
+
+    class Slow(Notebook):
+        async def hand_in(self, wish: Wish) -> None:
+            await let_through.wait()
+            await super().hand_in(wish)
+
+    door = WatchedDoor(Slow(), lambda: now)
+    now += 10 * STUCK_AFTER
+    assert not door.is_stuck(), "nobody asked for anything"
+    at = datetime(2027, 3, 9, tzinfo=UTC)
+    asking = [
+        asyncio.create_task(door.hand_in(Wish(f"{n:032}", WishKind.LEAVE, TOKEN, at, "page")))
+        for n in range(2)
+    ]
+    await asyncio.sleep(0)
+    now += STUCK_AFTER
+    assert not door.is_stuck()
+    now += 1
+    assert door.is_stuck()
+    let_through.set()
+    await asyncio.gather(*asking)
+    assert not door.is_stuck()
 
 
 def test_a_unix_socket_left_behind_is_replaced_and_a_live_one_is_not(tmp_path: Path) -> None:
