@@ -34,8 +34,9 @@ def erase(
     [bold]Example[/bold]
       mailbot erase ann@example.org --note "GDPR request, ticket 4711"
     """
-    from mailbot.cli.opening import opened_for_persons
+    from mailbot.cli.opening import opened_for_persons, writing
     from mailbot.cli.recording import recorded
+    from mailbot.cli.showing import counted
     from mailbot.cli.stop_marketing import who
     from mailbot.core.address import parse_address
     from mailbot.core.consent import Source
@@ -54,6 +55,8 @@ def erase(
             policy_version=installation.settings.shop.policy_version,
             evidence={"by": who(), "note": note},
         ))  # fmt: skip
+        with writing(installation) as conn:
+            queries = erasure.forget_in_queries(conn, named)
         is_clean = scrubbing.scrub(installation.database, named.text)
     if as_json:
         from mailbot.cli.showing import print_json
@@ -65,6 +68,7 @@ def erase(
             "messages_emptied": erased.messages,
             "messages_cancelled": erased.cancelled,
             "audiences_emptied": erased.audiences,
+            "queries_emptied": queries,
             "is_gone_from_the_files": is_clean,
         })  # fmt: skip
         return
@@ -73,6 +77,9 @@ def erase(
         f"Emptied: the evidence of {erased.events}, messages: {erased.messages} "
         f"({erased.cancelled} waited and were cancelled), audiences: {erased.audiences}."
     )
+    if queries:
+        many = counted(len(queries), "audience's query", "audiences' queries")
+        typer.echo(f"Emptied as well: {many} that named the address.")
     if not is_clean:
         typer.echo(
             "The address still stands in the database's files, since another program reads them.\n"

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, null, select, update
+from sqlalchemy import Connection, delete, func, null, or_, select, update
 
+from mailbot.core.address import Address
 from mailbot.core.consent import ConsentEvent, Kind, Source
 from mailbot.core.outbox_states import State, sources_of
 from mailbot.core.person import Person
@@ -21,6 +22,7 @@ from mailbot.store.copying import may_forget
 from mailbot.store.persons import is_person
 from mailbot.store.tables import (
     audience_members,
+    campaigns,
     consent_events,
     consent_evidence,
     delivery_attempts,
@@ -30,6 +32,7 @@ from mailbot.store.tables import (
 )
 
 _GONE = "(erased)"
+_QUERY_GONE = "(erased: it named a person)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,25 @@ def forget_rows(conn: Connection, outbox_ids: Sequence[int]) -> None:
             update(outbox).where(outbox.c.id.in_(some))
             .values(address=None, fields={}, last_reply=None)
         )  # fmt: skip
+
+
+def forget_in_queries(conn: Connection, address: Address) -> list[str]:
+    """Empty the audience queries that name the address, in any of its forms; of which campaigns.
+
+    A query has no person beside it by which it could be found. Its SHA-256 stays with the campaign.
+    """
+    query = func.lower(campaigns.c.audience_query)
+    forms = {address.text.lower(), address.match_key, address.untagged_key}
+    named = or_(*(query.contains(form, autoescape=True) for form in sorted(forms)))
+    found = conn.execute(
+        select(campaigns.c.id, campaigns.c.name).where(named).order_by(campaigns.c.id)
+    ).all()
+    if found:
+        ids = [row.id for row in found]
+        conn.execute(
+            update(campaigns).where(campaigns.c.id.in_(ids)).values(audience_query=_QUERY_GONE)
+        )
+    return [row.name for row in found]
 
 
 def cancel_erased(conn: Connection, outbox_ids: Sequence[int]) -> int:

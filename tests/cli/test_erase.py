@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mailbot.core.consent import Kind
-from mailbot.store import consent, suppressions
+from mailbot.store import campaigns, consent, suppressions
 from mailbot.store.engine import Database
 from tests.cli.conftest import Shell
 from tests.people import event, person
@@ -31,6 +31,7 @@ def test_it_can_be_read_by_a_program(mailbot: Shell) -> None:
     assert told == {
         "event": 1, "person_hash": person(ANN).person_hash, "evidence_deleted": 0,
         "messages_emptied": 0, "messages_cancelled": 0, "audiences_emptied": 0,
+        "queries_emptied": [],
         "is_gone_from_the_files": True,
     }  # fmt: skip
 
@@ -76,3 +77,23 @@ def test_forgetting_tells_how_many_and_a_dry_run_forgets_none(
     assert "(180 days)" in dry.out
     assert mailbot("db", "forget", "--json").json["messages"] == 1
     assert mailbot("db", "forget", "--json").json["messages"] == 0
+
+
+def test_a_query_that_names_the_person_is_emptied_and_others_stay(
+    mailbot: Shell, database: Database
+) -> None:
+    queries = {
+        "vip": "SELECT * FROM c WHERE email <> 'Ann+tea@Example.org'",
+        "odd": "SELECT * FROM c WHERE email LIKE 'ann%example.org'",
+    }
+    with database.write() as conn:
+        for name, query in queries.items():
+            campaigns.create(
+                conn, name=name, subject="x", text_source="x", html_source=None,
+                origin=campaigns.Origin("shop", query, "0" * 64),
+            )  # fmt: skip
+    ended = mailbot("erase", "ANN+tea@example.org", "--note", "ticket 4711")
+    assert "Emptied as well: 1 audience's query that named the address." in ended.out
+    with database.read() as conn:
+        left = {one.name: one.origin and one.origin.query for one in campaigns.every(conn)}
+    assert left == {"vip": "(erased: it named a person)", "odd": queries["odd"]}
