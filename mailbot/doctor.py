@@ -235,9 +235,8 @@ def _spool(settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.FAIL, "spool", what, "Start mailbot-public.service, which makes it.")
     elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         what = f"this user may not read and write in {folder}: no offers are sent."
-        yield Finding(
-            Level.FAIL, "spool", what, f"Run: chgrp mailbot {folder}; chmod 2770 {folder}"
-        )
+        advice = "Make it a member of the folder's group: usermod -aG mailbot-public mailbot"
+        yield Finding(Level.FAIL, "spool", what, f"{advice}, and start mailbot anew.")
     else:
         yield Finding(Level.OK, "spool", f"{folder} can be read.")
 

@@ -116,6 +116,12 @@ def test_the_page_writes_where_the_daemon_looks() -> None:
     [folder] = _values("StateDirectory", PUBLIC)
     assert str(PublicSettings().spool_folder) == f"/var/lib/{folder}"
     assert _values("StateDirectoryMode", PUBLIC) == ["0770"]
+    assert _values("ReadWritePaths") == [f"-/var/lib/{folder}"], "or the daemon could take nothing"
+    tmpfiles = (FOLDER / "mailbot.tmpfiles.conf").read_text(encoding="utf-8")
+    # There before the daemon starts: a folder that comes later would be read-only to it.
+    [line] = [line.split() for line in tmpfiles.splitlines() if f"/var/lib/{folder}" in line]
+    assert line[:3] == ["d", f"/var/lib/{folder}", "0770"]
+    assert line[3:5] == [*_values("User", PUBLIC), *_values("Group", PUBLIC)]
 
 
 @services

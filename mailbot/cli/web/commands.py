@@ -18,7 +18,7 @@ def web() -> None:
 def public(config: Config = DEFAULT_CONFIG) -> None:
     """Serve the page on which a customer leaves by one click, until SIGTERM.
 
-    It listens where `listen` under [public] says, for nginx or Caddy in front of
+    It listens where `listen` under \\[public] says, for nginx or Caddy in front of
     it (docs/public.md), or on the socket that systemd passes on. It can add an
     opt-out and read nothing: it needs the token keys, not the person key. It logs
     to standard error, and never a link.
