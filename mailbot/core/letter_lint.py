@@ -46,14 +46,18 @@ class Link:
 
 
 def link_faults(template: Template) -> list[Fault]:
-    """Links that lead nowhere, each with its line."""
-    found = []
+    """Links that lead nowhere, each with its line; the same warning stands there once."""
+    found: list[Fault] = []
+    told: set[str] = set()
     for place, link in _every_link(template):
         if link.tag == "img" and link.target.startswith("data:"):
             continue  # a picture's fault
         wrong = _wrong_with(link)
         if wrong is not None:
             severity, what, next_step = wrong
+            if severity is Severity.WARNING and what in told:
+                continue
+            told.add(what)
             found.append(Fault(severity, f"{place}, line {link.line}", what, next_step))
     return found
 
@@ -212,7 +216,7 @@ def _wrong_with_host(target: str, shown: str, scheme: str) -> _Wrong | None:
     if _is_private(host) or "." not in host or _LOCAL.fullmatch(host):
         return _error(f"“{shown}” leads where no customer comes.", "Write a public address.")
     if _FOR_TRYING.fullmatch(host):
-        what = f"“{shown}” leads to “{host}”, which nobody can reach."
+        what = f"a link leads to “{host}”, which nobody can reach."
         return Severity.WARNING, what, "Fine to try mailbot with; else write your own host."
     if scheme == "http":
         return Severity.WARNING, f"“{shown}” is not encrypted.", "Write https:// if it has that."

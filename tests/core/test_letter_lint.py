@@ -61,6 +61,17 @@ def test_what_a_person_should_look_at_is_a_warning(target: str) -> None:
     assert fault.severity is Severity.WARNING
 
 
+def test_a_host_that_is_for_trying_out_is_told_once_and_an_error_at_each_of_its_lines() -> None:
+    shop = "https://lindenhof-tea.example"
+    found = links(f'<a href="{shop}/a">a</a>\n<a href="/b">b</a>\n<a href="{shop}/c">c</a>\n'
+                  '<a href="/b">b</a>')  # fmt: skip
+    assert [(fault.severity, fault.where) for fault in found] == [
+        (Severity.WARNING, "spring (html), line 1"),
+        (Severity.ERROR, "spring (html), line 2"),
+        (Severity.ERROR, "spring (html), line 4"),
+    ]
+
+
 def test_a_place_in_the_letter_is_no_link() -> None:
     assert links('<a name="teas">Teas</a>') == []
 
