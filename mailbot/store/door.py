@@ -33,8 +33,11 @@ def open_door(settings: PublicPageSettings) -> BatchingDoor:
     if public.database_url is not None:
         return BatchingDoor(TableWriter(public.database_url))
     try:
-        # For its own user and the daemon's group alone.
-        public.spool_folder.mkdir(mode=0o770, exist_ok=True)
+        if not public.spool_folder.is_dir():
+            public.spool_folder.mkdir()
+            # For its own user and the daemon's group alone, whatever the umask: the daemon removes
+            # what it has recorded.
+            public.spool_folder.chmod(0o2770)
     except OSError as error:
         raise DoorClosed(
             f"the folder for wishes cannot be made ({(error.strerror or '').lower()}).",

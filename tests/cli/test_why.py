@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mailbot.core.consent import BatchEvent, Kind, Source, batch_digest
@@ -288,3 +290,14 @@ def test_an_uncertain_message_is_told_as_such(mailbot: Shell, database: Database
     campaign_under_way(database, ANN)
     send(database, State.UNCERTAIN)
     assert "it may or may not have arrived" in mailbot("why", ANN).out
+
+
+def test_who_left_by_a_link_is_not_said_to_be_erased(mailbot: Shell, database: Database) -> None:
+    by_link = replace(event(Kind.OPT_OUT, ANN), address=None, evidence={"by": "one_click"})
+    with database.write() as conn:
+        consent.record(conn, by_link)
+    assert "address: not told (by a link)" in mailbot("why", ANN).out
+    mailbot("erase", ANN, "--note", "ticket 4711")
+    told = mailbot("why", ANN).out
+    assert "address: (erased)" in told
+    assert "by a link" not in told

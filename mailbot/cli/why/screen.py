@@ -10,6 +10,7 @@ from rich.text import Text
 from mailbot.cli.showing import console, counted, moment, printable, table, words
 from mailbot.cli.why.answer import Judged
 from mailbot.cli.why.story import Story
+from mailbot.core.consent import Kind
 from mailbot.core.eligibility import Eligible, MessageKind, decide
 from mailbot.core.outbox_states import State
 from mailbot.store.ledger import StoryEvent
@@ -74,7 +75,10 @@ def show_events(story: Story, *, show_all: bool) -> None:
 
 
 def _evidence(event: StoryEvent, most: int | None) -> list[str]:
-    known = {"address": event.address or "(erased)", **event.evidence}
+    # A link names the person by a hash alone: then there was no address that could be erased.
+    is_by_link = event.evidence and event.kind is not Kind.ERASED
+    told = "not told (by a link)" if is_by_link else "(erased)"
+    known = {"address": event.address or told, **event.evidence}
     names: list[str] = [name for name in _FIRST if name in known]
     names += [name for name in known if name not in names]
     return [printable(f"{name}: {known[name]}") for name in names[:most]]
