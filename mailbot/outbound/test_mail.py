@@ -183,25 +183,30 @@ class _Test:
         mails = [(row, await self._letters.compose(row)) for row in rows]  # faults before any goes
         line = Line()
         line.connection = await self._opened()
+        try:
+            tested = await self._recorded(line, mails)
+            await line.close()
+        finally:
+            line.drop()
+        log.info("campaign_tested", campaign=self._campaign.name, sent=tested.sent)
+        return tested
+
+    async def _recorded(self, line: Line, mails: Sequence[tuple[ClaimedRow, Outgoing]]) -> Tested:
+        """Recorded before the first goes; how many went, also where it is broken off."""
         test_id = await self._database.commit(
             lambda conn: campaign_tests.begin(
-                conn, self._campaign.id, by=self._by, line=self._audience_line, recipients=len(rows)
+                conn, self._campaign.id, by=self._by, line=self._audience_line,
+                recipients=len(mails),
             )
-        )
+        )  # fmt: skip
         answers: list[Answer] = []
         try:
             for row, outgoing in mails:
                 answers.append(await self._send(line, row, outgoing))
         finally:
-            if len(answers) == len(rows):
-                await line.close()
-            line.drop()
-            tested = Tested(self._audience_line, tuple(answers))
-            await self._database.commit(
-                lambda conn: campaign_tests.end(conn, test_id, sent=tested.sent)
-            )
-        log.info("campaign_tested", campaign=self._campaign.name, sent=tested.sent)
-        return tested
+            sent = Tested(self._audience_line, tuple(answers)).sent
+            await self._database.commit(lambda conn: campaign_tests.end(conn, test_id, sent=sent))
+        return Tested(self._audience_line, tuple(answers))
 
     async def _opened(self) -> RelayClient:
         connection = self._connect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import dkim
 import pytest
 from sqlalchemy import func, select
 
@@ -85,6 +86,20 @@ def test_the_way_out_in_it_is_the_readers_own(mailbot: Shell, relay: Relay) -> N
     assert opted_out != event(Kind.OPT_OUT, "ann@example.org").person.person_hash
     token = taken.sender.partition("+b-")[2].partition("@")[0]
     assert verify_return_path(keys, token) == 0, "a report about it is about nobody's message"
+
+
+def test_it_is_signed_as_a_customers_letter_is(mailbot: Shell, relay: Relay) -> None:
+    path = str(mailbot.folder / "dkim-tea1")
+    made = mailbot("keys", "dkim", "tea1", "shop.example", "--to", path).out
+    settings = made[made.index("[[dkim]]") : made.index("\n\nAnother user")]
+    mailbot.config.write_text(
+        mailbot.config.read_text(encoding="utf-8") + settings, encoding="utf-8"
+    )
+    [record] = mailbot("keys", "records", "--json").json
+    draft(mailbot)
+    assert try_out(mailbot, "--mark").code == 0
+    [taken] = relay.taken
+    assert dkim.verify(taken.content, dnsfunc=lambda name, timeout=5: record["record"].encode())
 
 
 def test_who_is_on_the_list_gets_no_test_mail_and_is_told_why(
