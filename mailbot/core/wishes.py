@@ -30,4 +30,4 @@ class Wish:
     source: str  # "one_click" (RFC 8058) or "page" (a button)
     undoes: str | None = None  # UNDO: wish_id of the LEAVE
     code: str | None = None  # CONFIRM: from the mail
-    topic: str | None = None  # LEAVE: only this topic of offers
+    topic: str | None = None  # LEAVE: which offers are meant; kept as evidence, all are left

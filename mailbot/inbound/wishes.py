@@ -222,7 +222,7 @@ class Wishes:
             received_at=received_at,
             rule=rule,
             policy_version=self._shop.policy_version,
-            evidence={"wish": wish.wish_id, "by": wish.source},
+            evidence=_evidence(wish),
         )
 
     def _follow(self, taken: Iterable[tuple[Wish, _Taken]]) -> int:
@@ -268,6 +268,12 @@ class Wishes:
 
 
 _RULES: Final = {"one_click": "one-click", "page": "button-on-page"}
+
+
+def _evidence(wish: Wish) -> dict[str, str]:
+    """What was asked, and how. A topic is what the customer named; who names one leaves all."""
+    told = {"wish": wish.wish_id, "by": wish.source}
+    return told if wish.topic is None else {**told, "topic": wish.topic}
 
 
 def _runs(wishes: Sequence[Wish]) -> Iterator[tuple[Wish, ...]]:

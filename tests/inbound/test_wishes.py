@@ -19,7 +19,7 @@ from mailbot.core.wishes import Wish, WishKind
 from mailbot.inbound import wishes as module
 from mailbot.inbound.shop import Shop
 from mailbot.inbound.wishes import Wishes
-from mailbot.store import consent, door, outbox, reviews, suppressions, switches
+from mailbot.store import consent, door, ledger, outbox, reviews, suppressions, switches
 from mailbot.store.engine import Database, now
 from mailbot.store.spool import SUFFIX, Spool, SpoolWriter, line_of
 from mailbot.store.tables import consent_events, return_codes, wishes_taken
@@ -144,6 +144,32 @@ def test_a_token_that_nobody_signed_changes_nothing(desk: Desk) -> None:
     strange = TokenKeys((TokenKey(9, bytes(range(9, 41))),))
     assert desk.outcome(desk.asks(WishKind.LEAVE, keys=strange)) == "refused"
     assert desk.events() == []
+
+
+def test_who_names_a_topic_leaves_all_offers_and_what_they_named_is_kept(desk: Desk) -> None:
+    campaign_under_way(desk.database, ANN, BOB)
+    wish = desk.asks(WishKind.LEAVE, topic="teas")
+    assert desk.reasons() == {Reason.OPT_OUT}
+    with desk.database.read() as conn:
+        (told,) = ledger.story(conn, person(ANN))
+        states = dict(conn.execute(select(rows.c.address, rows.c.state)).all())
+        assert ledger.verify(conn) is None
+    assert told.evidence == {"wish": wish.wish_id, "by": "page", "topic": "teas"}
+    assert states == {ANN: State.WITHHELD, BOB: State.QUEUED}
+
+
+def test_the_evidence_of_who_names_no_topic_says_nothing_of_one(desk: Desk) -> None:
+    wish = desk.asks(WishKind.LEAVE)
+    with desk.database.read() as conn:
+        (told,) = ledger.story(conn, person(ANN))
+    assert told.evidence == {"wish": wish.wish_id, "by": "page"}
+
+
+def test_a_wish_that_named_a_topic_can_be_taken_back(desk: Desk) -> None:
+    left = desk.asks(WishKind.LEAVE, topic="teas")
+    undo = desk.asks(WishKind.UNDO, undoes=left.wish_id)
+    assert desk.outcome(undo) == "undone"
+    assert desk.reasons() == set()
 
 
 # -- undo ------------------------------------------------------------------------------------
