@@ -35,7 +35,7 @@ from mailbot.inbound.imap_answers import Folder, Role
 from mailbot.outbound.dns import posture
 from mailbot.outbound.order_status_types import OrderStatusTypes
 from mailbot.outbound.smtp import RelayConnection
-from mailbot.store import durability, keys, policies, schema, switches
+from mailbot.store import api_keys, durability, keys, policies, schema, switches
 from mailbot.store.engine import Connection, Database, now
 from mailbot.store.journal import Journal, compare
 
@@ -143,6 +143,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield from journal
         yield from clocks
         yield _policy(settings, database)
+        yield from _api_keys(database)
         yield from _person_key(settings, database)
     except MailbotError as error:
         yield _failure("database", error)
@@ -168,6 +169,19 @@ def _journal(conn: Connection, settings: Settings) -> list[Finding]:
     if tip is None:
         return [Finding(Level.OK, "journal", f"{where} is begun with the first event.")]
     return [Finding(Level.OK, "journal", f"{where} knows {tip.sequence} events.")]
+
+
+def _api_keys(database: Database) -> Iterator[Finding]:
+    """Keys of the shop's programs that end soon: after that their orders are refused."""
+    with database.read() as conn:
+        at = now(conn)
+        ending = [
+            key for key in api_keys.every(conn)
+            if key.is_good(at) and key.expires_at and key.expires_at - at < EXPIRY_WARNING
+        ]  # fmt: skip
+    for key in ending:
+        what = f"“{key.name}” opens nothing after {key.expires_at:%Y-%m-%d}."
+        yield Finding(Level.WARN, "API key", what, "Make its successor: mailbot api-keys create")
 
 
 def _policy(settings: Settings, database: Database) -> Finding:

@@ -20,11 +20,12 @@ from mailbot.config import load, load_person_key, load_token_keys
 from mailbot.core.errors import InputError, KeyReusedError, MailbotError, StoreError
 from mailbot.doctor import refuse_missing_database
 from mailbot.outbound.letterhead import Letterhead
+from mailbot.outbound.order_reports import report
 from mailbot.outbound.order_status import Checked, Handed, HandOver, OrderStatus
 from mailbot.outbound.order_status_types import OrderStatusTypes
 from mailbot.store import keys, schema
 from mailbot.store.engine import Database
-from mailbot.store.order_reports import OrderStatusChange, Told, changes_after, newest_place
+from mailbot.store.order_reports import OrderStatusChange, Told
 
 __all__ = [
     "Handed",
@@ -37,8 +38,6 @@ __all__ = [
     "Told",
     "report",
 ]
-
-MOST_CHANGES = 10_000  # of one report
 
 
 class Orders:
@@ -130,23 +129,3 @@ class Orders:
                     raise answer
                 answers.append(answer)
         return answers
-
-
-def report(database: Database, after: int, limit: int) -> Told:
-    """Up to `limit` (1 to 10,000) changes after the cursor `after`; 0 begins with the first.
-
-    Raises InputError for a cursor that this database never gave.
-    """
-    if not 1 <= limit <= MOST_CHANGES:
-        raise InputError(
-            f"{limit} is no number of changes.", next_step=f"Ask for 1 to {MOST_CHANGES:,}."
-        )
-    with database.read() as conn:
-        newest = newest_place(conn)
-    if not 0 <= after <= newest:
-        raise InputError(
-            f"this database never gave the cursor {after}; its newest is {newest}.",
-            next_step="If it was restored from a backup, begin again at 0: what you know already "
-            "comes again.",
-        )
-    return changes_after(database, after, limit)

@@ -18,12 +18,13 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "systemd"
 UNIT = FOLDER / "mailbot.service"
 PUBLIC = FOLDER / "mailbot-public.service"
+API = FOLDER / "mailbot-api.service"
 SOCKET = FOLDER / "mailbot-public.socket"
 # Of 10. What is left to the daemon is the network, which mailbot is for; the page has none.
-WORST_EXPOSURE = {UNIT: 1.2, PUBLIC: 0.3}
+WORST_EXPOSURE = {UNIT: 1.2, PUBLIC: 0.3, API: 1.0}
 
 
-services = pytest.mark.parametrize("service", [UNIT, PUBLIC], ids=lambda path: path.stem)
+services = pytest.mark.parametrize("service", [UNIT, PUBLIC, API], ids=lambda path: path.stem)
 
 
 @pytest.fixture
@@ -102,6 +103,15 @@ def test_the_page_gets_the_settings_and_the_token_keys_and_nothing_else() -> Non
     assert {"-/etc/mailbot", "-/var/lib/mailbot"} <= set(barred)
 
 
+def test_the_api_gets_the_keys_and_no_password() -> None:
+    settings = tomllib.loads((ROOT / "config" / "mailbot.toml").read_text(encoding="utf-8"))
+    names = {settings["keys"]["person_file"]} | {key["file"] for key in settings["keys"]["tokens"]}
+    handed = dict(value.split(":") for value in _values("LoadCredential", API))
+    assert handed == {name: f"/etc/mailbot/{name}" for name in names}
+    [command] = _values("ExecStart", API)
+    assert command == "/opt/mailbot/.venv/bin/mailbot web api --config /etc/mailbot/mailbot.toml"
+
+
 def test_the_page_starts_by_a_command_that_there_is() -> None:
     [command] = _values("ExecStart", PUBLIC)
     assert command == "/opt/mailbot/.venv/bin/mailbot web public --config %d/mailbot.toml"
@@ -133,8 +143,9 @@ def test_no_secret_and_no_password_stands_in_the_environment(service: Path) -> N
 def test_stopping_leaves_time_for_what_is_on_the_wire() -> None:
     (stop,) = _values("TimeoutStopSec")
     assert int(stop) >= SenderSettings().stop_seconds + 10
-    (stop,) = _values("TimeoutStopSec", PUBLIC)
-    assert int(stop) >= STOP_SECONDS + 5
+    for service in (PUBLIC, API):
+        (stop,) = _values("TimeoutStopSec", service)
+        assert int(stop) >= STOP_SECONDS + 5
 
 
 @services

@@ -14,7 +14,18 @@ from typing import Annotated, Any, Final
 import typer
 
 from mailbot import __version__
-from mailbot.cli import check, db, demo, erase, keys, recognise, restore, run, stop_marketing
+from mailbot.cli import (
+    api_keys,
+    check,
+    db,
+    demo,
+    erase,
+    keys,
+    recognise,
+    restore,
+    run,
+    stop_marketing,
+)
 from mailbot.cli.campaign import commands as campaign
 from mailbot.cli.ledger import commands as ledger
 from mailbot.cli.options import DEFAULT_CONFIG, Config
@@ -77,6 +88,7 @@ app.add_typer(db.app, name="db", rich_help_panel=_DAEMON)
 app.add_typer(restore.app, name="restore", rich_help_panel=_DAEMON)
 app.add_typer(policy.app, name="policy", rich_help_panel=_DO)
 app.add_typer(keys.app, name="keys", rich_help_panel=_DAEMON)
+app.add_typer(api_keys.app, name="api-keys", rich_help_panel=_DAEMON)
 
 
 def _show_version(is_asked: bool) -> None:

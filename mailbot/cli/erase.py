@@ -35,13 +35,11 @@ def erase(
       mailbot erase ann@example.org --note "GDPR request, ticket 4711"
     """
     from mailbot.cli.opening import opened_for_persons, writing
-    from mailbot.cli.recording import recorded
     from mailbot.cli.showing import counted
-    from mailbot.cli.stop_marketing import who
     from mailbot.core.address import parse_address
-    from mailbot.core.consent import Source
     from mailbot.store import erasure, scrubbing
     from mailbot.store.engine import now
+    from mailbot.store.recording import recorded
 
     named = parse_address(address)
     note = _checked(note, named)
@@ -50,10 +48,10 @@ def erase(
     with opened_for_persons(config) as installation:
         person = installation.person_key.identify(named)
         key = f"cli:{uuid.uuid4()}"
-        erased = recorded(installation, key, lambda conn: erasure.erase(
-            conn, person, key=key, source=Source.COMMAND_LINE, received_at=now(conn),
-            policy_version=installation.settings.shop.policy_version,
-            evidence={"by": who(), "note": note},
+        hand = installation.hand
+        erased = recorded(hand.database, hand.person_key, key, lambda conn: erasure.erase(
+            conn, person, key=key, source=hand.source, received_at=now(conn),
+            policy_version=hand.policy_version, evidence={"by": hand.who, "note": note},
         ))  # fmt: skip
         with writing(installation) as conn:
             queries = erasure.forget_in_queries(conn, named)

@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mailbot.cli.stop_marketing import who
 from mailbot.config import Settings, load, load_person_key
+from mailbot.core.consent import Source
 from mailbot.core.person import PersonKey
 from mailbot.doctor import refuse_missing_database
+from mailbot.lists.hand import Hand
 from mailbot.log import configure as configure_log
 from mailbot.store import keys, schema
 from mailbot.store.engine import Connection, Database
@@ -29,6 +32,17 @@ class OpenedForPersons(Opened):
     """One whose person key was checked as well: addresses may be turned into persons."""
 
     person_key: PersonKey
+
+    @property
+    def hand(self) -> Hand:
+        """That of whoever types the command."""
+        return Hand(
+            self.database,
+            self.person_key,
+            self.settings.shop.policy_version,
+            who(),
+            Source.COMMAND_LINE,
+        )
 
 
 @contextmanager

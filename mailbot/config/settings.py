@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mailbot.config import values
+from mailbot.config.api import ApiSettings
 from mailbot.config.business_days import check_country, check_subdivision
 from mailbot.config.faults import across_tables, in_plain_words
 from mailbot.config.public import PublicSettings
@@ -395,6 +396,7 @@ class Settings(SettingsFile):
     dns: DnsSettings = DnsSettings()
     retention: RetentionSettings = RetentionSettings()
     public: PublicSettings = PublicSettings()
+    api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     daemon: DaemonSettings = DaemonSettings()
 

@@ -51,6 +51,7 @@ class Source(StrEnum):
     ONE_CLICK = "one_click"
     CONSOLE = "console"
     COMMAND_LINE = "command_line"
+    API = "api"  # a program of the shop's own
     DELIVERY_REPORT = "delivery_report"
     FEEDBACK_REPORT = "feedback_report"
     RELAY = "relay"  # the relay's answer to RCPT or DATA

@@ -66,6 +66,26 @@ def newest_place(conn: Connection) -> int:
     return newest
 
 
+def standing_of(conn: Connection, idempotency_key: str) -> OrderStatusChange | None:
+    """Where the message of that key stands now; None where none was handed over under it.
+
+    Its `sequence` is 0: it is told apart from the order of changes.
+    """
+    row = conn.execute(
+        select(
+            outbox.c.idempotency_key, outbox.c.type, outbox.c.state, outbox.c.finished_at,
+            outbox.c.withheld_reason, outbox.c.last_reply,
+        ).where(outbox.c.idempotency_key == idempotency_key)
+    ).first()  # fmt: skip
+    if row is None:
+        return None
+    reason = Reason(row.withheld_reason) if row.withheld_reason else None
+    return OrderStatusChange(
+        0, row.idempotency_key, row.type, State(row.state), row.finished_at, reason,
+        row.last_reply or "",
+    )  # fmt: skip
+
+
 def give_places(conn: Connection) -> int:
     """Give up to 500 changes their place in the order; returns how many.
 

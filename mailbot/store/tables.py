@@ -497,6 +497,23 @@ return_codes = Table(
     Index(None, "person_hash"),
 )
 
+# --- the API --------------------------------------------------------------------------------------
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", BigKey, primary_key=True),
+    Column("name", String(60), nullable=False, unique=True),
+    Column("starts_with", String(12), nullable=False),  # how a person knows it again
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", String(100), nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+)
+
 # --- switches -----------------------------------------------------------------------------------
 
 switches = Table(

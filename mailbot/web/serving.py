@@ -1,12 +1,11 @@
-"""The public page as a process: it listens, is patient for so long, and ends after its answers."""
+"""A web process: it listens, is patient for so long, and ends after its answers."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -16,18 +15,13 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from mailbot import notify
-from mailbot.config import PublicPageSettings, PublicSettings, load_token_keys
-from mailbot.core.wishes import Wish
-from mailbot.log import configure as configure_log
-from mailbot.web.public import Door, public_app
-from mailbot.web.sockets import listening, name_of
+from mailbot.web.sockets import name_of
 
 log = structlog.get_logger()
 
 _KEEP_ALIVE_SECONDS: Final = 5
 STOP_SECONDS: Final = 10  # TimeoutStopSec= in mailbot-public.service is longer
 _ALIVE_SECONDS: Final = 5
-STUCK_AFTER: Final = 60.0  # seconds; whoever pressed has given up long ago
 _LARGEST_HEAD: Final = 16 * 1024  # bytes of request line and headers
 _ANSWER_TIMES: Final = 3  # times the time for a request: for storing it, and for reading the answer
 _FULL: Final = (
@@ -36,82 +30,46 @@ _FULL: Final = (
 )
 
 
-def run(settings: PublicPageSettings, open_door: Callable[[PublicPageSettings], Door]) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code. Wishes go through `open_door`.
+def serve(
+    app: ASGIApp,
+    sockets: list[socket.socket],
+    *,
+    name: str,
+    patience: float,
+    most_connections: int,
+    is_stuck: Callable[[], bool] = lambda: False,
+) -> Coroutine[Any, Any, None]:
+    """Serves until SIGTERM or SIGINT; answers that are under way may end. To be awaited.
 
-    Raises ConfigError, ListenError, or StoreError where it cannot even start.
+    `name` begins the events of the log. systemd's watchdog is fed unless `is_stuck`.
     """
-    help_address = {settings.shop.help_address.lower()}
-    configure_log(settings.log.level, settings.log.format, own_addresses=help_address)
-    keys = load_token_keys(settings)
-    sockets = listening(settings.public.listen)
-
-    async def serve() -> None:
-        door = WatchedDoor(open_door(settings), time.monotonic)
-        try:
-            app = public_app(settings, keys, door)
-            await _Server(_server_config(app, settings.public, door)).serve(sockets)
-        finally:
-            await door.close()
-            log.info("public_page_stopped")
-
-    try:
-        asyncio.run(serve())
-    finally:
-        for listener in sockets:
-            listener.close()
-    return 0
+    return _Server(name, _config(app, patience, most_connections, is_stuck)).serve(sockets)
 
 
-class WatchedDoor:
-    """A door, and whether it still hands on: answering pages alone proves nothing to a watchdog."""
-
-    def __init__(self, door: Door, clock: Callable[[], float]) -> None:
-        """`clock` answers seconds that only go forward."""
-        self._door = door
-        self._clock = clock
-        self._under_way: dict[str, float] = {}  # wish → since when, the oldest first
-
-    async def hand_in(self, wish: Wish) -> None:
-        """As the door does."""
-        self._under_way[wish.wish_id] = self._clock()
-        try:
-            await self._door.hand_in(wish)
-        finally:
-            del self._under_way[wish.wish_id]
-
-    async def close(self) -> None:
-        """As the door does."""
-        await self._door.close()
-
-    def is_stuck(self) -> bool:
-        """Whether a wish waits for longer than any disk or database takes."""
-        since = next(iter(self._under_way.values()), None)
-        return since is not None and self._clock() - since > STUCK_AFTER
-
-
-def _server_config(app: ASGIApp, public: PublicSettings, door: WatchedDoor) -> uvicorn.Config:
+def _config(
+    app: ASGIApp, patience: float, most_connections: int, is_stuck: Callable[[], bool]
+) -> uvicorn.Config:
     async def tell_alive() -> None:
-        if door.is_stuck():
+        if is_stuck():
             log.critical("part_stuck", parts=["door"])
         else:
             notify.tell("WATCHDOG=1")
 
     return uvicorn.Config(
         app,
-        http=type("_PublicProtocol", (PatientProtocol,), {
-            "patience": float(public.timeout_seconds), "most_connections": public.connections,
+        http=type("_Protocol", (PatientProtocol,), {
+            "patience": patience, "most_connections": most_connections,
         }),
         ws="none",
         lifespan="off",
         interface="asgi3",
         log_config=None,
         log_level="error",  # what a stranger sends is no warning to us
-        access_log=False,  # it would hold the tokens; public.py tells each wish
+        access_log=False,  # it would hold tokens and addresses; the apps tell what was done
         proxy_headers=False,  # addresses.py knows whom to believe
         server_header=False,
         h11_max_incomplete_event_size=_LARGEST_HEAD,
-        timeout_keep_alive=min(_KEEP_ALIVE_SECONDS, public.timeout_seconds),
+        timeout_keep_alive=int(min(_KEEP_ALIVE_SECONDS, patience)),
         timeout_graceful_shutdown=STOP_SECONDS,
         callback_notify=tell_alive,
         timeout_notify=_ALIVE_SECONDS,
@@ -173,14 +131,18 @@ class PatientProtocol(H11Protocol):
 class _Server(uvicorn.Server):
     """One that tells systemd, and whose end by a signal is no failure."""
 
+    def __init__(self, name: str, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._name = name
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         notify.tell("READY=1")
-        log.info("public_page_started", listens=[name_of(one) for one in sockets or ()])
+        log.info(f"{self._name}_started", listens=[name_of(one) for one in sockets or ()])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         notify.tell("STOPPING=1")
-        log.info("public_page_stopping")
+        log.info(f"{self._name}_stopping")
         await super().shutdown(sockets)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Where the public page listens: a socket that systemd passed on, an address, or a path."""
+"""Where a web process listens: a socket that systemd passed on, an address, or a path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ _FIRST_PASSED: Final = 3  # sd_listen_fds(3): 0, 1 and 2 are the standard ones
 _BACKLOG: Final = 1024
 
 
-def listening(listen: str) -> list[socket.socket]:
+def listening(
+    listen: str, *, what: str = "The public page", table: str = "public"
+) -> list[socket.socket]:
     """Sockets that listen: those of systemd where it passed some, else one as the settings say.
 
     Raises ListenError where the address is taken, barred or not this machine's.
@@ -27,9 +29,10 @@ def listening(listen: str) -> list[socket.socket]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise ListenError(
-            f"The public page cannot listen there ({reason}).",
+            f"{what} cannot listen there ({reason}).",
             where=listen,
-            next_step="Is it running already? Else write another address as listen under [public].",
+            next_step="Is it running already? Else write another address as listen under "
+            f"[{table}].",
         ) from error
 
 

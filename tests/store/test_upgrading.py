@@ -196,7 +196,7 @@ def test_a_migration_that_fails_half_way_leaves_the_old_version_whole(
         assert schema.version(conn) == reached
         now = MetaData()
         now.reflect(conn)
-        assert "return_codes" not in now.tables, "which the newest adds"
+        assert "api_keys" not in now.tables, "which the newest adds"
         for name, rows in before.rows.items():
             counted = conn.execute(select(func.count()).select_from(now.tables[name])).scalar_one()
             assert counted == len(rows), name

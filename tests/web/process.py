@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mailbot.config import PublicPageSettings, load_public_page
 from mailbot.core.wishes import Wish
-from mailbot.web import serving
+from mailbot.web import public_process
 
 
 class FileDoor:
@@ -34,4 +34,4 @@ class FileDoor:
 
 
 if __name__ == "__main__":
-    sys.exit(serving.run(load_public_page(Path(sys.argv[2])), FileDoor))
+    sys.exit(public_process.run(load_public_page(Path(sys.argv[2])), FileDoor))

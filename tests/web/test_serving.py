@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from mailbot.core.wishes import Wish, WishKind
-from mailbot.web.serving import STUCK_AFTER, WatchedDoor
+from mailbot.web.public_process import STUCK_AFTER, WatchedDoor
 from tests.house import wait_until
 from tests.web.conftest import SETTINGS, TOKEN, Notebook
 

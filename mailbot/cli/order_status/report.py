@@ -42,7 +42,7 @@ def report(
     """
     from mailbot.cli.opening import opened
     from mailbot.cli.showing import print_json
-    from mailbot.orders import report as report_of
+    from mailbot.outbound.order_reports import report as report_of
 
     with opened(config) as installation:
         told = report_of(installation.database, after, limit)

@@ -51,10 +51,10 @@ def add(
       mailbot suppress add bob@example.org --because undeliverable --note gone
     """
     from mailbot.cli.opening import opened_for_persons
-    from mailbot.cli.suppress.list_changes import put_on_list
+    from mailbot.lists.by_hand import put_on_list
 
     with opened_for_persons(config) as installation:
-        change = put_on_list(installation, address, because, note.strip())
+        change = put_on_list(installation.hand, address, because, note.strip())
     if as_json:
         from mailbot.cli.showing import print_json
 
@@ -98,10 +98,10 @@ def lift(
       mailbot suppress lift bob@example.org --because undeliverable --note alive
     """
     from mailbot.cli.opening import opened_for_persons
-    from mailbot.cli.suppress.list_changes import take_off_list
+    from mailbot.lists.by_hand import take_off_list
 
     with opened_for_persons(config) as installation:
-        change = take_off_list(installation, address, because, note)
+        change = take_off_list(installation.hand, address, because, note)
     if as_json:
         from mailbot.cli.showing import print_json
 

@@ -48,13 +48,13 @@ def diff(
       mailbot suppress diff ses.json --only-in-file missing.txt
       mailbot suppress diff ses.json --only-on-list more.txt --reason "to be added at SES"
     """
-    from mailbot.cli.giving_out import record_giving_out
     from mailbot.cli.list_progress import shown_progress, size_of
     from mailbot.cli.opening import opened_for_persons
     from mailbot.cli.showing import print_json
     from mailbot.cli.stop_marketing import who
     from mailbot.lists.bad_lines import BadLinesFile
     from mailbot.lists.comparing import compare
+    from mailbot.lists.giving_out import record_giving_out
     from mailbot.lists.importing import Order
     from mailbot.lists.spool import folder_beside
 
@@ -83,7 +83,9 @@ def diff(
         if only_on_list is not None and more.count:
             # Before the file gets its name.
             evidence = {"reason": why, "what": "whoever is not in a file", "file": file.name}
-            record_giving_out(installation, count=more.count, digest=more.digest, evidence=evidence)
+            record_giving_out(
+                installation.hand, count=more.count, digest=more.digest, evidence=evidence
+            )
     if as_json:
         print_json({
             "in_both": found.in_both, "only_in_file": found.only_in_file,
@@ -98,9 +100,9 @@ def diff(
 
 
 def _why(only_on_list: str | None, reason: str) -> str:
-    from mailbot.cli.giving_out import checked_reason
     from mailbot.cli.private_file import STANDARD_OUTPUT
     from mailbot.core.errors import InputError
+    from mailbot.lists.giving_out import checked_reason
 
     if only_on_list is None:
         return ""

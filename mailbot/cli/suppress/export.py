@@ -48,11 +48,11 @@ def export(
       mailbot suppress export list.csv --reason "for the letter shop, ticket 17"
       mailbot suppress export left.jsonl --because opt_out --format jsonl --reason audit
     """
-    from mailbot.cli.giving_out import checked_reason, record_giving_out
     from mailbot.cli.opening import opened_for_persons
     from mailbot.cli.private_file import private_file, refuse_existing
     from mailbot.cli.showing import counted, print_json
     from mailbot.core.consent import Reason
+    from mailbot.lists.giving_out import checked_reason, record_giving_out
     from mailbot.store import listing
 
     why = checked_reason(reason)
@@ -70,7 +70,7 @@ def export(
             "entries": str(extent.entries), "hashes": "yes" if with_hashes else "no",
         }  # fmt: skip
         sequence = record_giving_out(
-            installation, count=extent.persons, digest=extent.digest, evidence=evidence
+            installation.hand, count=extent.persons, digest=extent.digest, evidence=evidence
         )
         _write(out, form, listing.entries(conn, only), with_hashes=with_hashes)
     if file == "-":
@@ -132,11 +132,11 @@ def changes(
     [bold]Example[/bold]
       mailbot suppress changes --since 4711
     """
-    from mailbot.cli.giving_out import checked_reason, record_giving_out
     from mailbot.cli.opening import opened_for_persons
     from mailbot.cli.showing import print_json_line
     from mailbot.core.consent import batch_digest
     from mailbot.core.errors import InputError
+    from mailbot.lists.giving_out import checked_reason, record_giving_out
     from mailbot.store import ledger, listing
 
     why = checked_reason(reason)
@@ -153,7 +153,7 @@ def changes(
         named = {one.person.person_hash for one in found.changes}
         if named:
             record_giving_out(
-                installation,
+                installation.hand,
                 count=len(named),
                 digest=batch_digest(named),
                 evidence={"reason": why, "what": "changes", "since": str(since)},

@@ -12,7 +12,6 @@ from typing import IO, Final
 
 import typer
 
-from mailbot.cli.giving_out import checked_reason, record_giving_out
 from mailbot.cli.opening import Opened, OpenedForPersons, opened, opened_for_persons
 from mailbot.cli.private_file import private_file, refuse_existing
 from mailbot.cli.showing import console, counted, moment, print_json
@@ -23,6 +22,7 @@ from mailbot.core.csv_cells import safe_row
 from mailbot.core.eligibility import MessageKind
 from mailbot.core.errors import AddressError, InputError
 from mailbot.core.person import PersonKey
+from mailbot.lists.giving_out import checked_reason, record_giving_out
 from mailbot.store import campaigns, uncertain
 from mailbot.store.engine import Connection
 from mailbot.store.outbox import LATE_ANSWER_LEASES
@@ -146,7 +146,7 @@ def _list(config: Path, asked: Asked, *, as_json: bool) -> None:
         group = asked.group(conn)
         persons = {one.person_hash for one in uncertain.messages(conn, group)}
         sequence = record_giving_out(
-            installation, count=len(persons), digest=batch_digest(persons),
+            installation.hand, count=len(persons), digest=batch_digest(persons),
             evidence={"reason": why, "what": f"uncertain messages: {asked.about}"},
         )  # fmt: skip
         table = csv.writer(file)

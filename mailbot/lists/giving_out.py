@@ -6,13 +6,12 @@ import uuid
 from collections.abc import Mapping
 from typing import Final
 
-from mailbot.cli.opening import OpenedForPersons
-from mailbot.cli.recording import recorded
-from mailbot.cli.stop_marketing import who
-from mailbot.core.consent import BatchEvent, Kind, Source
+from mailbot.core.consent import BatchEvent, Kind
 from mailbot.core.errors import InputError
+from mailbot.lists.hand import Hand
 from mailbot.store import consent
 from mailbot.store.engine import now
+from mailbot.store.recording import recorded
 
 _RULE: Final = "list-export"
 
@@ -24,13 +23,11 @@ def checked_reason(reason: str) -> str:
     return reason.strip()
 
 
-def record_giving_out(
-    installation: OpenedForPersons, *, count: int, digest: str, evidence: Mapping[str, str]
-) -> int:
+def record_giving_out(hand: Hand, *, count: int, digest: str, evidence: Mapping[str, str]) -> int:
     """Record that these persons' addresses are given out; returns the event's number."""
     key = f"export:{uuid.uuid4()}"
-    return recorded(installation, key, lambda conn: consent.note(conn, BatchEvent(
-        kind=Kind.EXPORTED, source=Source.COMMAND_LINE, key=key, received_at=now(conn), rule=_RULE,
-        policy_version=installation.settings.shop.policy_version, count=count, digest=digest,
-        evidence={"by": who(), **evidence},
+    return recorded(hand.database, hand.person_key, key, lambda conn: consent.note(conn, BatchEvent(
+        kind=Kind.EXPORTED, source=hand.source, key=key, received_at=now(conn), rule=_RULE,
+        policy_version=hand.policy_version, count=count, digest=digest,
+        evidence={"by": hand.who, **evidence},
     )))  # fmt: skip

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
-from mailbot.cli.opening import OpenedForPersons, writing
 from mailbot.core.errors import StoreUnavailable
-from mailbot.store import ledger
-from mailbot.store.engine import Connection
+from mailbot.core.person import PersonKey
+from mailbot.store import keys, ledger
+from mailbot.store.engine import Connection, Database
 
 T = TypeVar("T")
 
 
-def recorded(installation: OpenedForPersons, key: str, change: Callable[[Connection], T]) -> T:
+def recorded(
+    database: Database, person_key: PersonKey, key: str, change: Callable[[Connection], T]
+) -> T:
     """What `change` returns, after the COMMIT of the transaction in which it recorded event `key`.
 
     Where the line to the database breaks at that COMMIT, the ledger is asked over a new one, and
@@ -22,7 +25,7 @@ def recorded(installation: OpenedForPersons, key: str, change: Callable[[Connect
     """
     done: list[T] = []
     try:
-        with writing(installation) as conn:
+        with _writing(database, person_key) as conn:
             done.append(change(conn))
     except StoreUnavailable:
         if not done:
@@ -30,11 +33,11 @@ def recorded(installation: OpenedForPersons, key: str, change: Callable[[Connect
     else:
         return done[0]
     try:
-        if _is_committed(installation, key):
-            if installation.database.after_events is not None:
-                installation.database.after_events()
+        if _is_committed(database, key):
+            if database.after_events is not None:
+                database.after_events()
         else:
-            with writing(installation) as conn:
+            with _writing(database, person_key) as conn:
                 done[0] = change(conn)
     except StoreUnavailable as error:
         raise StoreUnavailable(
@@ -46,8 +49,16 @@ def recorded(installation: OpenedForPersons, key: str, change: Callable[[Connect
     return done[0]
 
 
-def _is_committed(installation: OpenedForPersons, key: str) -> bool:
+def _is_committed(database: Database, key: str) -> bool:
     """Asked under the ledger's lock: the server may still be about to commit it."""
-    with installation.database.write() as conn:
+    with database.write() as conn:
         ledger.locked_head(conn)
         return ledger.sequence_of(conn, key) is not None
+
+
+@contextmanager
+def _writing(database: Database, person_key: PersonKey) -> Iterator[Connection]:
+    """The first transaction that writes person hashes makes the key this database's."""
+    with database.write() as conn:
+        keys.adopt(conn, person_key)
+        yield conn
