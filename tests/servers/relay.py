@@ -161,14 +161,18 @@ class Relay:
         sender = "" if envelope.mail_from == "<>" else envelope.mail_from or ""
         came = [Taken(sender, who, content, time.time()) for who in envelope.rcpt_tos]
         self.whole += came
-        await self.hears(".", session, envelope.mail_from or "", envelope.rcpt_tos[0])
+        try:
+            await self.hears(".", session, envelope.mail_from or "", envelope.rcpt_tos[0])
+        except asyncio.CancelledError:
+            # Its client is gone meanwhile. Who has a whole message takes it all the same.
+            if script.dot is None:
+                self._take(came)
+            raise
         if script.dot_seconds:
             await asyncio.sleep(script.dot_seconds)
         if script.dot is not None:
             return self._answer(server, script.dot)
-        for taken in came:
-            self._write_down(taken)
-            self.taken.append(taken)
+        self._take(came)
         if script.hang_up_after_dot:
             return self._answer(server, "")
         return "250 2.0.0 taken"
@@ -185,6 +189,11 @@ class Relay:
             assert isinstance(server.transport, asyncio.WriteTransport)
             server.transport.abort()
         return reply or "250 nobody hears this"
+
+    def _take(self, came: list[Taken]) -> None:
+        for taken in came:
+            self._write_down(taken)
+            self.taken.append(taken)
 
     def _write_down(self, taken: Taken) -> None:
         if self._record is None:
